@@ -98,7 +98,7 @@ def did_you_mean(got: str, known: Iterable[str]) -> str:
 
 def amount(count: int, noun: str) -> str:
     """Return '1 clip', '3,000 clips' or '2 classes'."""
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    plural = f"{noun}es" if noun.endswith(("s", "ch")) else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 
 

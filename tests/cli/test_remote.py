@@ -52,7 +52,7 @@ def model(places):
     "words", ["train DATA -o OUT", "embed DATA -o OUT.npz", "embed DATA -o PARTS",
               "embed DATA --plan", "doctor DATA", "review DATA",
               "compare DATA --backbone logmel,speech-embedding", "predict MODEL DATA",
-              "detect MODEL DATA", "evaluate MODEL DATA",
+              "detect MODEL DATA", "evaluate MODEL DATA", "index DATA -o OUT --backbone logmel",
               "tag DATA"],
 )  # fmt: skip
 def test_no_command_fetches_without_permission(words, store, places, model, tmp_path):
@@ -147,3 +147,22 @@ def test_parts_of_recordings_elsewhere_have_the_numbers_of_those_here(store, pla
     refused = earmark("train", parts, "-o", model, expect=2)
     assert "--allow-remote" in refused.stderr
     earmark("train", parts, "-o", model, remote)
+
+
+def test_an_archive_of_recordings_elsewhere(store, places, tmp_path):
+    index = ("-o", tmp_path / "archive", "--backbone", "logmel", "--allow-remote", "--json")
+    first = json.loads(earmark("index", places / "there.csv", *index).stdout)
+    assert (first["computed"], first["windows"]) == (12, 12)
+    store.requests.clear()
+    again = json.loads(earmark("index", places / "there.csv", *index).stdout)
+    assert (again["computed"], again["same"]) == (0, 12) and not store.bodies()
+    like, search = store.uri("high0.wav"), ("search", tmp_path / "archive", "--like")
+    assert "is elsewhere" in earmark(*search, like, expect=2).stderr
+    done = earmark(*search, like, "--allow-remote", "--json", "--where", "label=high")
+    assert len(done.stdout.splitlines()) == 6
+    tracks = ("--tracks", tmp_path / "tracks", "--clips", tmp_path / "clips")
+    store.requests.clear()
+    done = earmark(*search, places / "low0.wav", "--top", 3, *tracks)
+    assert "no clip of" in done.stderr and not store.requests
+    earmark(*search, places / "low0.wav", "--top", 3, *tracks, "--allow-remote")
+    assert len(list((tmp_path / "clips/found").iterdir())) == 3

@@ -112,6 +112,9 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
     if page == "scale":
         pytest.importorskip("pyarrow")
         command_line.earmark("embed", "recordings", "-o", "embeddings")
+    if page == "archive":
+        pytest.importorskip("pyarrow")
+        command_line.earmark("index", "recordings", "-o", "archive")
     if page == "spark":
         stub = pytest.importorskip("spark_stub", reason="it needs pyarrow")
         stub.use_stub(monkeypatch)
@@ -205,6 +208,23 @@ def test_the_speeds_of_detection_are_those_measured():
         if row["hours"] == "0.033":
             delays = f"{row['delay_median_s']} s | {row['delay_most_s']} s"
             assert f"| {float(row['step_s']):g} s | {row['speed']} | {delays} |" in page
+
+
+def test_the_figures_of_archives_are_those_measured():
+    page = (ROOT / "docs" / "archive.md").read_text()
+    for row in measured("archive_index"):
+        figures = f"{row['cpu_s']} | {row['speed_per_core']} | {row['peak_mb']} MB |"
+        assert f"| {row['hours']} | {int(row['windows']):,} | {figures}" in page
+    for row in measured("archive_search"):
+        assert f"| {float(row['cpu_s']):.2f} | {float(row['seconds']):.2f} |" in page
+        assert row["recall_at_50"] == "1.0"
+    (chosen,) = (
+        row
+        for row in measured("archive_layers")
+        if (row["layers"], row["comparison"]) == ("middle and last", "standardised, a cosine each")
+    )
+    for name in ("fsdd", "esc10"):
+        assert f"{float(chosen[name]):.0%}".replace("%", " %") in page
 
 
 def test_the_figures_of_exported_classifiers_are_those_measured():

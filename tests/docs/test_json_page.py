@@ -34,6 +34,9 @@ KINDS = {
 }
 
 
+INDEXED = "index odd -o archive --backbone logmel --table sites.csv --allow-skips"
+
+
 def described(command: str) -> dict[str, tuple[str, bool]]:
     """Return the type of each key in the table of a command, and whether it may be missing."""
     sections = re.split(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), flags=re.M)
@@ -124,6 +127,7 @@ def place(tmp_path_factory):
     soundfile.write(root / "silent.wav", 0 * x, 16_000)
     (root / "cut.wav").write_bytes((root / "noise.wav").read_bytes()[:9_000])
     (root / "short.wav").write_bytes((root / "noise.wav").read_bytes()[:-200])
+    (root / "sites.csv").write_text("path,site\nodd/high/0.wav,north\nodd/low/0.wav,south\n")
     (root / "stretches.csv").write_text("path,start,end\nnoise.wav,0.1,0.4\n")
     for label in ("high", "low"):
         (root / "odd" / label).mkdir(parents=True)
@@ -236,6 +240,8 @@ def test_tag():
         ("export", [EXPORTED, "export exported.earmark -o exported.onnx"]),
         ("embed", ["embed odd --backbone logmel -o odd.npz --allow-skips"]),
         ("embed -o DIR", ["embed odd --backbone logmel -o odd-parts --allow-skips"]),
+        ("index", ["index odd -o odd-archive --backbone logmel --allow-skips"]),
+        ("search", [INDEXED, "search archive --like noise.wav --top 2"]),
         ("predict -o DIR", [EXPORTED, "predict exported.earmark odd -o predicted --allow-skips"]),
         (
             "detect -o DIR",

@@ -50,33 +50,36 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
 
 
 @contextlib.contextmanager
-def only_from_here(name: str, allow_remote: bool = False) -> Iterator[None]:
+def only_from_here(
+    name: str, allow_remote: bool = False, owner: str = "classifier"
+) -> Iterator[None]:
     """Forbid downloads of a network unless earmark knows it by hash, or they are allowed.
 
-    A classifier's file may come from anybody, so a name in it must not make this machine fetch what
-    its author wants: not from the Hub, and not from another machine by a path that begins with two
-    slashes.
+    The ``owner`` of the name, such as a classifier's file, may come from anybody. So a name in it
+    must not make this machine fetch what its author wants: not from the Hub, and not from another
+    machine by a path that begins with two slashes.
     """
     own = {"auto", *registry.BUILT_IN, *registry.UNLISTED}  # and vggish@SECONDS
     if allow_remote or name in own or name.startswith("vggish@"):
         yield
         return
     if re.match(r"(\w+:)?\s*[\\/]{2}", name):
-        raise ModelError(_named(name, "on another machine"))
+        raise ModelError(_named(name, "on another machine", owner))
     try:
         with no_downloads():
             yield
     except (NotHereError, WeightsError) as error:
         if is_offline():
             raise
-        raise ModelError(_named(name, "not on this machine")) from error
+        raise ModelError(_named(name, "not on this machine", owner)) from error
 
 
-def _named(name: str, where: str) -> str:
+def _named(name: str, where: str, owner: str) -> str:
+    in_python = "; in Python, earmark.load(..., allow_remote=True)" if owner == "classifier" else ""
     return (
-        f"this classifier names the network {name!r}, which is {where}, and what a file names is"
-        " not fetched without leave. If you trust the author of the file and the publisher of the"
-        " network, add --allow-remote; in Python, earmark.load(..., allow_remote=True)."
+        f"this {owner} names the network {name!r}, which is {where}, and what a file names is not"
+        " fetched without leave. If you trust the author of the file and the publisher of the"
+        f" network, add --allow-remote{in_python}."
     )
 
 

@@ -38,11 +38,11 @@ def other_columns(dataset: Dataset) -> dict[str, list[str]]:
         own = f"{name} (other)" if name in COLUMNS else name
         while own != name and own in existing:
             own += "_"
-        columns[own] = [_text(row.get(name)) for row in rows]
+        columns[own] = [cell_text(row.get(name)) for row in rows]
     return columns
 
 
-def _text(cell: object) -> str:
+def cell_text(cell: object) -> str:
     """Return a cell as text; lists and objects as JSON, a missing value as ''."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""

@@ -1,10 +1,11 @@
-"""Turn clips into vectors: cutting, computing, pooling, the store."""
+"""Turn clips into vectors: cutting, computing, pooling, the store, parts, archives."""
 
 from typing import TYPE_CHECKING
 
 from earmark.system.lazy import hand_on
 
 if TYPE_CHECKING:
+    from earmark.embeddings.archive import Archive
     from earmark.embeddings.batches import batch_schema, embed_batches
     from earmark.embeddings.embedding import Embeddings, embed
     from earmark.embeddings.pipeline import embed_clip, embed_stream
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from earmark.embeddings.table import EmbeddingTable
 
 __all__ = [
+    "Archive",
     "Embedded",
     "EmbeddingTable",
     "Embeddings",
@@ -32,5 +34,5 @@ __getattr__ = hand_on(
     | dict.fromkeys(("Embeddings", "embed"), "embedding")
     | dict.fromkeys(("embed_clip", "embed_stream"), "pipeline")
     | dict.fromkeys(("Embedded", "Failure", "Request", "WindowStats"), "stages")
-    | {"EmbeddingTable": "table", "Store": "store"},
+    | {"Archive": "archive", "EmbeddingTable": "table", "Store": "store"},
 )

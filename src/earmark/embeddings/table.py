@@ -1,4 +1,4 @@
-"""Embeddings in a folder of parts, read as a matrix: rows in blocks, columns by layer."""
+"""Embeddings in parts, read as a matrix: rows in blocks, columns by layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import os
 import platform
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from earmark.data.clip import Clip
 from earmark.data.parts import (
     SETTINGS,
     TABLE,
+    PartSummary,
     columns_of,
     is_whole,
     read_settings,
@@ -48,7 +49,8 @@ class EmbeddingTable:
 
     ``table[index]`` reads some rows as an array (n, E), as :class:`StoredRows` does; the index is a
     slice, numbers of rows in any order, or a mask (N,). Parts are read as a whole, so neighbouring
-    rows are cheap. There is a row for each clip of the manifest whose recording could be read.
+    rows are cheap. There is a row for each clip of the manifest whose recording could be read. In
+    an archive there is one for each window; ``Archive.windows`` returns such a table.
 
     A table can be pickled: another process, also of another machine, reads the same files under the
     same path. It checks each of them by its digest. Only what its rows need is pickled.
@@ -81,28 +83,64 @@ class EmbeddingTable:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.settings = read_settings(self.folder)
-        self.parts = whole_parts(self.folder)
-        self.layers: dict[str, int] = dict(self.settings["layers"])
-        files = [self.folder / part.file for part in self.parts]
-        self.dtype: np.dtype[Any] = np.result_type(np.float16, *{dtype_of(file) for file in files})
-        self._ends = np.cumsum([part.clips for part in self.parts])
-        self._used: tuple[tuple[str, slice], ...] = ()  # layers that are read, if not all
-        self._keep_parts()
+        folder = Path(folder)
+        settings, parts = read_settings(folder), whole_parts(folder)
+        files = [folder / part.file for part in parts]
+        dtype = np.result_type(np.float16, *{dtype_of(file) for file in files})
         readable = (
             [error is None for error in columns_of(file, ["error"])["error"]]
             if part.failures
             else [True] * part.clips
-            for part, file in zip(self.parts, files, strict=True)
+            for part, file in zip(parts, files, strict=True)
         )
-        self._rows = np.flatnonzero(np.fromiter(itertools.chain(*readable), bool))
+        rows = np.flatnonzero(np.fromiter(itertools.chain(*readable), bool))
+        self._take(folder, settings, parts, rows, dtype)
+        self._checked |= set(range(len(parts)))
+
+    @classmethod
+    def of_parts(
+        cls,
+        folder: Path,
+        settings: Mapping[str, Any],
+        parts: Sequence[PartSummary],
+        rows: np.ndarray,
+        dtype: np.dtype[Any],
+    ) -> EmbeddingTable:
+        """Return the table of ``rows`` (N,), counted over all rows of ``parts``.
+
+        The file of a part is checked by its digest when it is read first.
+        """
+        table: EmbeddingTable = object.__new__(cls)
+        table._take(folder, settings, parts, rows, dtype)
+        return table
+
+    def _take(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        parts: Sequence[PartSummary],
+        rows: np.ndarray,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self.folder, self.settings, self.parts = folder, settings, parts
+        self.layers: dict[str, int] = dict(settings["layers"])
+        self.dtype: np.dtype[Any] = dtype
+        self._ends = np.cumsum([part.clips for part in parts])
+        self._rows = rows
+        self._used: tuple[tuple[str, slice], ...] = ()  # layers that are read, if not all
+        self._checked = set[int]()  # numbers of parts
+        self._keep_parts()
 
     def __repr__(self) -> str:
         return f"EmbeddingTable({self.shape}, {str(self.folder)!r})"
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The numbers (N,) of the rows, counted over all rows of the parts."""
+        return self._rows
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -139,7 +177,13 @@ class EmbeddingTable:
         for place, (number, here) in enumerate(self._by_part(self._rows)):
             rows[here] = self._rows[here] - self._ends[number] + ends[place]
         folder = Path(os.path.abspath(self.folder))
-        return state | {"folder": folder, "parts": parts, "_ends": ends, "_rows": rows}
+        return state | {
+            "folder": folder,
+            "parts": parts,
+            "_ends": ends,
+            "_rows": rows,
+            "_checked": set(),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -168,7 +212,7 @@ class EmbeddingTable:
         names = list(layers or self.layers)
         for number, here in self._by_part(self._rows):
             rows = self._rows[here] - self._first(number)
-            yield read_layers(self.folder / self.parts[number].file, names)[rows]
+            yield read_layers(self._checked_path(number), names)[rows]
 
     def embeddings(
         self,
@@ -213,13 +257,7 @@ class EmbeddingTable:
         self._part = functools.lru_cache(maxsize=KEPT_PARTS)(self._read)
 
     def _read(self, number: int) -> np.ndarray:
-        part = self.parts[number]
-        path, n_clips = self.folder / part.file, part.clips
-        if not is_whole(self.folder, part):
-            raise DataError(
-                f"{path} is missing or has changed, as {platform.node()} sees it. All machines need"
-                " the folder under the same path; compute the part again if it is there."
-            )
+        path, n_clips = self._checked_path(number), self.parts[number].clips
         names = [name for name, _ in self._used] or list(self.layers)
         rows = read_layers(path, names)
         if rows.shape != (n_clips, sum(self.layers[name] for name in names)):
@@ -227,6 +265,20 @@ class EmbeddingTable:
                 f"{path} has other rows than {SETTINGS} and {TABLE} say. Compute it again."
             )
         return rows
+
+    def _checked_path(self, number: int) -> Path:
+        """Return the path of a part, which is checked by its digest the first time."""
+        part = self.parts[number]
+        if number not in self._checked and not is_whole(self.folder, part):
+            again = "compute the part again if it is there"
+            if "window_s" in self.settings:
+                again = "run the same `earmark index` again with --thorough"
+            raise DataError(
+                f"{self.folder / part.file} is missing or has changed, as {platform.node()} sees"
+                f" it. All machines need the folder under the same path; {again}."
+            )
+        self._checked.add(number)
+        return self.folder / part.file
 
     def _cells(self) -> Iterator[tuple[Any, ...]]:
         """Yield the cells of ``CLIP_COLUMNS`` for each row of the manifest."""

@@ -1,4 +1,4 @@
-"""Find and correct labels that look wrong, with the help of a model."""
+"""Find and correct labels that look wrong, and search an archive by example."""
 
 from typing import TYPE_CHECKING
 

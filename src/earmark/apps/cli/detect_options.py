@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli.checks import check_folder, check_output, header_of_model
+from earmark.apps.cli.options import CLIPS, MARGIN
 from earmark.apps.cli.part_options import PartOptions, is_folder
 from earmark.errors import EarmarkError, did_you_mean
 
@@ -98,10 +99,8 @@ class OutputOptions:
     scores: Path | None = Option(
         None, help="Write the scores of all windows into this .csv, .npz or .parquet file."
     )
-    clips: Path | None = Option(
-        None, help="Cut out each event as a clip, into a sub-folder of this folder for its class."
-    )
-    margin: float = Option(0.0, min=0, help="Seconds of sound before and after each clip.")
+    clips: Path | None = CLIPS
+    margin: float = MARGIN
     timezone: str | None = Option(
         None,
         help="Where the clocks of the recorders were set: Europe/Berlin or +02:00. Clock times are"

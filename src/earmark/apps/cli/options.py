@@ -46,6 +46,10 @@ PATH = Option("path", help="Manifest column with the paths of the recordings.")
 START = Option(None, help="Manifest column with the start of clips in seconds; `none` ignores it.")
 END = Option(None, help="Manifest column with the end of clips in seconds; `none` ignores it.")
 ROOT = Option(None, help="Folder that the paths of a manifest are relative to, if not its own.")
+CLIPS = Option(
+    None, help="Cut out what was found as clips, into a sub-folder of this folder for each class."
+)
+MARGIN = Option(0.0, min=0, help="Seconds of sound before and after each clip.")
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
     False, "--allow-skips", help="Exit with 0 even if some recordings could not be read."
