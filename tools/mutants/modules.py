@@ -30,6 +30,7 @@ MODULES = {  # modules that decide or estimate
     "training.inner": ("training",),
     "training.judging": ("training",),
     "training.learning_curve": ("training",),
+    "training.runs": ("training",),
     "training.scene_windows": ("training",),
     "training.screening": ("training",),
     "training.selection": ("training",),
