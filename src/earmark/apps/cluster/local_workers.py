@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import Connection
 from typing import Any
 
 from earmark.errors import EarmarkError
@@ -114,8 +113,11 @@ class LocalWorkers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare(ends: Connection) -> None:
-    """Prepare a worker: one core, no signals of the terminal, and an end with its parent."""
+def _prepare(ends: Any) -> None:
+    """Prepare a worker: one core, no signals of the terminal, and an end with its parent.
+
+    ``ends`` is one end of a pipe, whose class differs between systems.
+    """
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -127,7 +129,7 @@ def _prepare(ends: Connection) -> None:
     threadpool_limits(1)
 
 
-def _end_with(ends: Connection) -> None:
+def _end_with(ends: Any) -> None:
     """End this process when nobody holds the other end of a pipe any more."""
     with contextlib.suppress(EOFError, OSError):
         ends.recv_bytes()
