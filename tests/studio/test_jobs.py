@@ -189,7 +189,8 @@ def test_a_job_goes_on_when_the_server_is_killed_and_a_new_one_takes_it_up(folde
         await until(lambda: len(list((folder / ".studio" / "jobs").glob("*/job.json"))) == 2)
         server.send_signal(signal.SIGKILL)
         server.wait()
-        all_jobs = Jobs(folder, lambda job: None)
+        heard = []
+        all_jobs = Jobs(folder, lambda job: heard.append(job))
         await all_jobs.attach()
         second, first = all_jobs.list()
         assert (first["state"], first["stage"]) == ("running", "Reading the recordings")
@@ -197,6 +198,7 @@ def test_a_job_goes_on_when_the_server_is_killed_and_a_new_one_takes_it_up(folde
         (folder / "go").touch()
         done = await over(all_jobs, first["id"])
         assert (done["state"], done["result"]["clips"]) == ("done", 7)
+        await until(lambda: heard[-1]["state"] == "done")  # told when it is saved
         third = Jobs(folder, lambda job: None)
         await third.attach()
         assert third.get(first["id"])["state"] == "done" and not third.is_busy

@@ -120,6 +120,7 @@ def store():
 KEY = "runs/k/run.safetensors"
 
 
+@pytest.mark.slow
 def test_errors_of_a_store_that_pass_are_repeated(store):
     states = Checkpoints("k", True, store.uri("runs"))
     store.faults[f"PUT {KEY}"] = iter([503, 500])

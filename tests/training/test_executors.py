@@ -88,6 +88,7 @@ def of(training) -> bytes:
     )
 
 
+@pytest.mark.slow
 def test_workers_give_the_classifier_of_one_machine_also_if_they_end_in_another_order(
     parts, by_sums
 ):

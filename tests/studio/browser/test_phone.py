@@ -26,6 +26,7 @@ def certificate(tmp_path):
     return certificate, key
 
 
+@pytest.mark.slow
 def test_a_phone_records_over_https(launch, sounds, certificate):
     words = ("--tls-cert", certificate[0], "--tls-key", certificate[1])
     with studios.command(sounds, *words) as studio:
