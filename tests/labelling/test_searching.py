@@ -17,6 +17,7 @@ from earmark.embeddings import indexing
 from earmark.embeddings.archive import Archive
 from earmark.embeddings.window_vectors import Centre
 from earmark.errors import EarmarkError
+from earmark.labelling import searching
 from earmark.labelling.conditions import Condition
 from earmark.labelling.example import Example
 from earmark.labelling.searching import _joined, search
@@ -108,6 +109,18 @@ def test_the_search_is_exact(place):
         for path in (place / "archive").rglob("*.away"):
             path.rename(path.with_suffix(".f16"))
         assert np.array_equal(without, windows.similarities(query))
+
+
+def test_one_recording_with_all_of_the_nearest_windows_hides_no_other(place, monkeypatch):
+    monkeypatch.setattr(searching, "LEAST_CANDIDATES", 1)
+    monkeypatch.setattr(searching, "CANDIDATES", 1)
+    with Archive(place / "archive") as archive:
+        windows = archive.windows()
+        query = windows.vectors.of_embeddings(windows.table[20:21])[0]
+        best = search(windows, query, top=3, per_recording=1)
+        assert len({stretch.recording.place for stretch in best}) == len(best) == 3
+        everything = search(windows, query, top=10_000)
+    assert sum(stretch.windows for stretch in everything) <= len(windows)
 
 
 def test_what_is_unlike_is_left_behind(place):

@@ -32,6 +32,7 @@ UNLIKE = 0.5  # weight of what should not be found
 JOINED = 0.7  # of a stretch's best score: a lower one beside it does not make it longer
 CANDIDATES = 20  # windows that are looked at for each stretch, at least LEAST_CANDIDATES in all
 LEAST_CANDIDATES = 1_000
+MORE = 8  # times as many are looked at if these become too few stretches
 
 
 @dataclass(frozen=True)
@@ -180,18 +181,8 @@ def search(
     if where:
         keep = np.array([n for n, recording in chosen.items() if recording is not None], np.int64)
         scores[~np.isin(windows.contents, keep)] = -math.inf
-    count = min(len(scores), max(LEAST_CANDIDATES, CANDIDATES * top))
-    rows = np.argpartition(-scores, count - 1)[:count] if count else np.zeros(0, np.int64)
-    rows = rows[np.lexsort((windows.numbers[rows], windows.contents[rows], -scores[rows]))]
-    rows = rows[np.isfinite(scores[rows])]
-    network = windows.network
-    touching = math.floor(network.window_s / network.hop_s + 1e-6)
-    spans = _joined(
-        windows.contents[rows].tolist(), windows.numbers[rows].tolist(), scores[rows].tolist(),
-        touching, top, per_recording or top,
-    )  # fmt: skip
     found = []
-    for span in spans:
+    for span in _spans(windows, scores, top, per_recording or top):
         recording = chosen[span.content]
         assert recording is not None
         start, end = windows.span(span.content, span.first, span.last)
@@ -205,6 +196,27 @@ class _Span(NamedTuple):
     first: int
     last: int
     score: float
+
+
+def _spans(windows: Windows, scores: np.ndarray, top: int, per_recording: int) -> list[_Span]:
+    """Join the windows with the best of ``scores`` (N,), -inf for those that must not be found.
+
+    As many windows are looked at as ``top`` stretches need: one recording may have the nearest
+    thousands of them.
+    """
+    possible = int(np.isfinite(scores).sum())
+    count = min(possible, max(LEAST_CANDIDATES, CANDIDATES * top))
+    touching = math.floor(windows.network.window_s / windows.network.hop_s + 1e-6)
+    while True:
+        rows = np.argpartition(-scores, count - 1)[:count] if count else np.zeros(0, np.int64)
+        rows = rows[np.lexsort((windows.numbers[rows], windows.contents[rows], -scores[rows]))]
+        spans = _joined(
+            windows.contents[rows].tolist(), windows.numbers[rows].tolist(), scores[rows].tolist(),
+            touching, top, per_recording,
+        )  # fmt: skip
+        if len(spans) >= top or count == possible:
+            return spans
+        count = min(possible, MORE * count)
 
 
 def _joined(
