@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from earmark.apps.cli.part_options import LOCAL, address_of, check_on
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.training.executors import Executor
 
-LOCAL, RAY = "local", "ray"  # values of --on
 
-
-def check_on(on: str | None, data: str, is_alone: bool) -> None:
+def check_workers(on: str | None, data: str, is_alone: bool) -> None:
     """Refuse a value of ``--on``, data that workers cannot read, and other ways to train."""
     if on is None:
         return
-    if not re.fullmatch(rf"{LOCAL}|{RAY}(:.+)?", on):
-        raise EarmarkError(
-            f"--on is {on!r}. Give local or ray, which are this machine, or ray:ADDRESS."
-        )
+    check_on(on)
     if not is_alone:
-        raise EarmarkError("--on and --finetune or --detector exclude each other. Leave one out.")
+        raise EarmarkError("--on cannot be used with --finetune or --detector. Leave one out.")
     from earmark.data.parts import is_folder_of_parts
 
     if not is_folder_of_parts(Path(data)):
@@ -36,7 +31,7 @@ def check_on(on: str | None, data: str, is_alone: bool) -> None:
     if on != LOCAL:
         from earmark.apps.cluster.ray_package import load_ray
 
-        load_ray(on.partition(":")[2])
+        load_ray(address_of(on))
 
 
 @contextlib.contextmanager
@@ -52,5 +47,5 @@ def executor_on(on: str | None) -> Iterator[Executor | None]:
     else:
         from earmark.apps.cluster.ray_workers import ray_workers
 
-        with ray_workers(on.partition(":")[2]) as workers:
+        with ray_workers(address_of(on)) as workers:
             yield workers

@@ -36,10 +36,7 @@ class PartOptions:
 
     def check(self, output: Path, is_folder: bool) -> None:
         """Refuse wrong values, and these options where the output is not a folder."""
-        if self.on is not None and not re.fullmatch(rf"{LOCAL}|{RAY}(:.+)?", self.on):
-            raise EarmarkError(
-                f"--on is {self.on!r}. Give local or ray, which are this machine, or ray:ADDRESS."
-            )
+        check_on(self.on)
         if self.are_given and not is_folder:
             raise EarmarkError(
                 f"--share, --on and --retry-failed need a folder, and {output} is a file. Name a"
@@ -71,7 +68,20 @@ class PartOptions:
     @property
     def address(self) -> str:
         """The address of a cluster; empty for one on this machine."""
-        return (self.on or "").partition(":")[2]
+        return address_of(self.on)
+
+
+def check_on(on: str | None) -> None:
+    """Refuse a wrong value of ``--on``."""
+    if on is not None and not re.fullmatch(rf"{LOCAL}|{RAY}(:.+)?", on):
+        raise EarmarkError(
+            f"--on is {on!r}. Give local or ray, which are this machine, or ray:ADDRESS."
+        )
+
+
+def address_of(on: str | None) -> str:
+    """Return the address of a cluster; empty for one on this machine."""
+    return (on or "").partition(":")[2]
 
 
 def is_folder(output: Path, suffixes: Container[str]) -> bool:

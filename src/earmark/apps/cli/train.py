@@ -63,7 +63,7 @@ def train(
     """
     detector.check(tuning.finetune)
     tuning.check(unknown)
-    executors.check_on(on, data.source, tuning.finetune is None and not detector.detector)
+    executors.check_workers(on, data.source, tuning.finetune is None and not detector.detector)
     checks.check_share("--unknown", unknown, 0.05)
     checks.check_model_output(output, data.source, *filter(None, [detector.background]))
     checks.check_report(report, data.source, output)
