@@ -211,7 +211,10 @@ def test_data_that_are_no_parts_are_refused(tones, parts, tmp_path, monkeypatch)
     for words, message in (
         ((tones, "--on", "local"), "--on needs a folder of parts, and"),
         ((parts, "--on", "spark"), "--on is 'spark'. Give local or ray"),
-        ((parts, "--on", "local", "--finetune", "full"), "exclude each other. Leave one out."),
+        (
+            (parts, "--on", "local", "--finetune", "full"),
+            "cannot be used with --finetune or --detector. Leave one out.",
+        ),
     ):
         done = earmark("train", *words, "-o", tmp_path / "m", expect=2)
         assert message in done.stderr

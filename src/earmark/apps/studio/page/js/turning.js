@@ -6,8 +6,9 @@ import { COMMON } from './texts.js';
 
 /** Undo or redo the last change of the folder. @param {'undo'|'redo'} way */
 export async function turnBack(way) {
-  if (!state()[way]) { say(way === 'undo' ? COMMON.nothingToUndo : COMMON.nothingToRedo); return; }
   try {
+    if (!state()[way]) await refresh(); // a change may be newer than what this page knows
+    if (!state()[way]) { say(way === 'undo' ? COMMON.nothingToUndo : COMMON.nothingToRedo); return; }
     const { said } = await post(`/api/${way}`);
     say(said);
     await refresh();
