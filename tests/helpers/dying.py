@@ -1,4 +1,4 @@
-"""Functions that worker processes call in tests; they import nothing, so workers start quickly."""
+"""Functions that tests give to worker processes. Nothing slow is imported here."""
 
 import os
 from pathlib import Path

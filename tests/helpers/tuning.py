@@ -43,6 +43,15 @@ def write_clips(folder: Path, count: int = 8, seconds: Sequence[float] = (0.5,))
     return found
 
 
+def write_classes(folder: Path) -> Path:
+    """Write four short clips of each class into a folder of its own."""
+    for clip in write_clips(folder / "all", 8, (0.3,)):
+        (folder / str(clip.label)).mkdir(exist_ok=True)
+        clip.path.rename(folder / str(clip.label) / clip.path.name)
+    (folder / "all").rmdir()
+    return folder
+
+
 def of_short_windows(network: Backbone, seconds: float = 0.4) -> Backbone:
     """Cut clips into short windows, where the network can: so that short clips have several."""
     info = network.info

@@ -12,7 +12,7 @@ import pytest
 
 from earmark.classifier.classifier import Classifier
 from machines import Machine, connected_machines
-from tuning import distance, write_clips
+from tuning import distance, write_classes
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
 pytestmark = pytest.mark.slow
@@ -78,12 +78,7 @@ def standalone(count: int, restarts: int = 0) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    for clip in write_clips(folder / "all", 8, (0.3,)):
-        (folder / str(clip.label)).mkdir(exist_ok=True)
-        clip.path.rename(folder / str(clip.label) / clip.path.name)
-    (folder / "all").rmdir()
-    return folder
+    return write_classes(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

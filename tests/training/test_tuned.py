@@ -28,7 +28,7 @@ from earmark.training.finetuning.recipe import Recipe
 from earmark.training.finetuning.run import Run
 from earmark.training.finetuning.tensorboard import Board
 from earmark.training.training import train
-from tuning import write_clips
+from tuning import write_classes
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
 
@@ -39,13 +39,7 @@ RECIPE = "epochs=2,batch=4,patience=0"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Two classes of four clips, in a folder each."""
-    folder = tmp_path_factory.mktemp("data")
-    for clip in write_clips(folder / "all", 8, (0.3,)):
-        (folder / str(clip.label)).mkdir(exist_ok=True)
-        clip.path.rename(folder / str(clip.label) / clip.path.name)
-    (folder / "all").rmdir()
-    return folder
+    return write_classes(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

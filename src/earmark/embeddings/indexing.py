@@ -1,7 +1,8 @@
 """Compute the windows of recordings into an archive, part by part, with bounded memory.
 
 A part is full after a fixed number of windows, and recordings come in the order of their paths. So
-a run that was killed goes on after its last part, and ends with the same bytes.
+a run that was killed continues after its last complete part. Its files get the bytes of a run that
+was not killed.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ class _S3(_Base):
         self._pages: dict[str, Pages] = collections.defaultdict(Pages)
 
     def status(self, uri: str, limit_s: float) -> ObjectStatus:
-        """Return the status, from a page of the bucket's listing if many are asked for."""
+        """Return the status; if many are asked for, it comes from a listing of the bucket."""
         bucket, name = self._place(uri).values()
 
         def page_after(start: str) -> Page:

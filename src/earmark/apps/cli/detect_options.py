@@ -114,10 +114,7 @@ class OutputOptions:
         get a file for each recording.
         """
         if self.output is None:
-            if parts.are_given:
-                raise EarmarkError(
-                    "--share, --on and --retry-failed need -o. Name a folder with it."
-                )
+            parts.check_no_output()
             return None
         from earmark.data.parts import is_folder_of_parts
 

@@ -44,6 +44,11 @@ class PartOptions:
             )
         _ = self.own_share
 
+    def check_no_output(self) -> None:
+        """Refuse these options where there is no output."""
+        if self.are_given:
+            raise EarmarkError("--share, --on and --retry-failed need -o. Name a folder with it.")
+
     def load(self) -> None:
         """Load the packages that parts need; EarmarkError if one is missing."""
         extras.load("pyarrow", "parquet", "writing parts")

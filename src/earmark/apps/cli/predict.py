@@ -135,8 +135,7 @@ def _check_output(
 ) -> bool:
     """Return whether the output is a folder of parts; refuse one that cannot be written."""
     if output is None:
-        if parts.are_given:
-            raise EarmarkError("--share, --on and --retry-failed need -o. Name a folder with it.")
+        parts.check_no_output()
         return False
     is_in_parts = is_folder(output, SUFFIXES)
     parts.check(output, is_in_parts)

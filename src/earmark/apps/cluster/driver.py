@@ -144,10 +144,10 @@ class Driver:
         return len(self._waiting) >= count
 
     def _hire(self) -> None:
-        """Start workers while there is a part for one more.
+        """Start workers for the parts that wait, as many as the cluster has room for.
 
-        In a cluster that grows, as many are asked for as are ready, so the cluster sees that more
-        machines are of use.
+        A cluster that grows is asked for twice as many as are ready. So it sees that more machines
+        would be used.
         """
         ready = sum(worker.is_ready for worker in self._workers)
         wanted = self.cluster.capacity

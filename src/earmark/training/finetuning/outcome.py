@@ -1,4 +1,4 @@
-"""The outcome of a fine-tuning: the classifier to save, the mean of its curves, and its key."""
+"""What remains of a fine-tuning: its classifier, its mean curve, and its key."""
 
 from __future__ import annotations
 
