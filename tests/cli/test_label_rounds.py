@@ -89,7 +89,7 @@ def test_each_key_is_an_answer_and_every_round_ends_with_its_standing(ask):
     assert answers == ["0:yes", "1:no", "2:skip", "3:yes"]
     assert dialogue.kept == 4 and dialogue.standing.answers == 4
     lines = text.splitlines()
-    assert lines[0].split("  ")[1:4] == ["0.250", dialogue.session.place.as_posix(), "0.00..1.00 s"]
+    assert lines[0].split("  ")[2:5] == ["0.250", dialogue.session.place.as_posix(), "0.00..1.00 s"]
     assert lines[0].startswith("  1/2  ") and lines[0].endswith("  site=n  (uncertain)")
     assert "2 answers on 'owl' (1 yes, 1 no)" in text and "4 answers on 'owl' (2 yes, 1 no)" in text
     assert "score 0.50 or more, 75 % (50 to 100 %) are 'owl'" in text
