@@ -14,7 +14,7 @@ from typer import Option
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder, check_output
 from earmark.apps.cli.label_text import proposal_json, standing_json, standing_text
-from earmark.apps.cli.options import CLIPS, MARGIN
+from earmark.apps.cli.options import APPLY, CLIPS, MARGIN
 from earmark.apps.cli.search import LIKE, NETWORK, WHERE, check_example
 from earmark.apps.cli.text import say, show
 from earmark.errors import AudioError, EarmarkError, amount
@@ -71,9 +71,7 @@ class TableOptions:
     )
     clips: Path | None = CLIPS
     margin: float = MARGIN
-    apply: Path | None = Option(
-        None, help="Take the answers of this filled-in table, which `label` or `review` wrote."
-    )
+    apply: Path | None = APPLY
     new: list[str] = Option([], help="A class of the table that has no label yet; repeat it.")
     manifest: Path | None = Option(
         None, help="Write the labelled windows as a manifest of clips, to train on."
