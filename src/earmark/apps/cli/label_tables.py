@@ -152,8 +152,8 @@ def _apply(
     places = {recording.place for recording in archive.recordings()}
     classes = [*table.new, *([asked.name] if asked.name else [])]
     done = import_answers(file, table.apply, places, classes)
-    known = f", {done.known:,} of it were there before" if done.known else ""
-    tell(f"{amount(done.taken, 'answer')} of {table.apply} -> {file.path}{known}")
+    known = f" ({done.known:,} more were there before)" if done.known else ""
+    tell(f"{amount(done.taken, 'new answer')} of {table.apply} -> {file.path}{known}")
     if done.empty:
         tell(f"{amount(done.empty, 'row')} without an answer")
     if done.elsewhere:
