@@ -72,6 +72,7 @@ class Keys(io.StringIO):
 @pytest.fixture
 def ask(tmp_path, monkeypatch, capsys):
     file = LabelFile(tmp_path / "labels.csv", "Ann")
+    (tmp_path / "a.wav").touch()
 
     def run(*lines: str, stream=io.StringIO, **options) -> tuple[Dialogue, list[str], str]:
         text = "".join(f"{line}\n" for line in lines)
@@ -92,8 +93,8 @@ def test_each_key_is_an_answer_and_every_round_ends_with_its_standing(ask):
     lines = text.splitlines()
     assert lines[0].split("  ")[2:5] == ["0.250", dialogue.session.place.as_posix(), "0.00..1.00 s"]
     assert lines[0].startswith("  1/2  ") and lines[0].endswith("  site=n  (uncertain)")
-    assert "2 answers on 'owl' (1 window yes, 1 no)" in text
-    assert "4 answers on 'owl' (2 windows yes, 1 no)" in text
+    assert "2 answers on 'owl'" in text and ": 1 window of the archive yes, 1 no" in text
+    assert "4 answers on 'owl'" in text and ": 2 windows of the archive yes, 1 no" in text
     assert "9 windows without an answer score 0.50 or more; 75 % (50 to 100 %) of them are" in text
     assert "about 7 events (1 to 1,200) of 'owl'; in all about 1 event (1 to 1)." in text
     assert text.endswith("Go on.\nNo window is left to ask about.\n")
@@ -115,6 +116,12 @@ def test_another_class_is_asked_back_once_so_that_a_typo_makes_no_class(ask):
     _, answers, text = ask("wren", "robin", stream=io.StringIO)  # ended within the question
     assert "0:wren" in answers and "robin" not in "".join(answers)
     assert text.count("so far") == 1  # wren is known by now
+
+
+def test_recordings_that_are_gone_are_named_and_not_asked_about(ask, tmp_path):
+    (tmp_path / "a.wav").unlink()
+    _, answers, text = ask("y", "y")
+    assert answers == [] and text == "No window is left to ask about.\n"
 
 
 def test_words_of_decisions_are_no_classes(ask):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.label_tables import AskedOptions, TableOptions, use_tables
+from earmark.apps.cli.checks import check_output
+from earmark.apps.cli.label_tables import AskedOptions, TableOptions, TableWork
 from earmark.apps.cli.label_text import standing_json
 from earmark.apps.cli.options import ALLOW_REMOTE, JSON
 from earmark.apps.cli.search import ARCHIVE
-from earmark.apps.cli.text import print_json
-from earmark.errors import EarmarkError
+from earmark.apps.cli.text import print_json, say, show
+from earmark.errors import EarmarkError, some
 
 if TYPE_CHECKING:
     from earmark.embeddings.archive import Archive
@@ -41,6 +42,8 @@ def label(
     play it again, q to quit, or the name of another class. Each answer is kept at once.
     """
     table.check(archive)
+    if labels is not None:
+        check_output(labels)
     if asked.name is None and (table.output is not None or not table.is_given):
         raise EarmarkError("--class is missing. Give the class to label windows of.")
     from earmark.embeddings.archive_file import check_archive
@@ -56,12 +59,27 @@ def label(
         "labels": str(file.path),
     }
     with Archive(archive) as opened:
+        _say_gone(opened, file)
         if table.is_given:
-            result |= use_tables(opened, asked, table, file, allow_remote, as_json)
+            command = ["earmark", "label", str(archive)]
+            command += [] if labels is None else ["--labels", str(labels)]
+            command += [] if asked.name is None else ["--class", asked.name]
+            tell = say if as_json else show
+            work = TableWork(opened, file, asked, table, allow_remote, tell, tuple(command))
+            result |= work.run()
         else:
             result |= _ask(opened, asked, file, allow_remote, as_json)
     if as_json:
         print_json(result)
+
+
+def _say_gone(archive: Archive, file: LabelFile) -> None:
+    """Name recordings that are gone and have answers; these are kept."""
+    gone = {recording.place for recording in archive.recordings() if recording.is_gone}
+    places = {decision.place for decision in file.read().decisions} if gone else set()
+    if own := sorted(gone & places):
+        verb = "is" if len(own) == 1 else "are"
+        say(f"note: {some(own, 'recording')} {verb} gone. The answers are kept.")
 
 
 def _ask(
