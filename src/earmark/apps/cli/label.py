@@ -59,7 +59,7 @@ def label(
         "labels": str(file.path),
     }
     with Archive(archive) as opened:
-        _say_gone(opened, file)
+        notes = _notes_on_gone(opened, file)
         if table.is_given:
             command = ["earmark", "label", str(archive)]
             command += [] if labels is None else ["--labels", str(labels)]
@@ -70,16 +70,20 @@ def label(
         else:
             result |= _ask(opened, asked, file, allow_remote, as_json)
     if as_json:
-        print_json(result)
+        print_json({**result, "notes": [*notes, *result["notes"]]})
 
 
-def _say_gone(archive: Archive, file: LabelFile) -> None:
-    """Name recordings that are gone and have answers; these are kept."""
+def _notes_on_gone(archive: Archive, file: LabelFile) -> list[str]:
+    """Name recordings that are gone and have answers, which are kept."""
     gone = {recording.place for recording in archive.recordings() if recording.is_gone}
     places = {decision.place for decision in file.read().decisions} if gone else set()
-    if own := sorted(gone & places):
-        verb = "is" if len(own) == 1 else "are"
-        say(f"note: {some(own, 'recording')} {verb} gone. The answers are kept.")
+    own = sorted(gone & places)
+    if not own:
+        return []
+    verb = "is" if len(own) == 1 else "are"
+    note = f"{some(own, 'recording')} {verb} gone. The answers are kept."
+    say(f"note: {note}")
+    return [note]
 
 
 def _ask(
