@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -223,7 +224,24 @@ def test_a_new_stretch_and_the_end_of_the_command_end_the_one_before(tmp_path, s
         wait_for(lambda: len(numbers()) == 2)
         assert is_ended(numbers()[0]) and not is_ended(numbers()[1])
     assert is_ended(numbers()[1]) and player.problem is None
-    wait_for(lambda: not list((tmp_path / "temporary").iterdir()))
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@posix
+def test_an_answer_does_not_wait_for_the_stretch_to_be_cut(tmp_path, sound, monkeypatch):
+    cutting, may_end = threading.Event(), threading.Event()
+
+    def cut(*_):
+        cutting.set()
+        assert may_end.wait(30)
+
+    monkeypatch.setattr(playback, "cut", cut)
+    with Player([str(program(tmp_path, "aplay", f"touch {tmp_path}/played"))]) as player:
+        player.play(FileSource(sound), 0.0, 1.0)
+        assert cutting.wait(30)
+        player.stop()  # the next question
+        may_end.set()
+    assert not (tmp_path / "played").exists() and not list((tmp_path / "temporary").iterdir())
 
 
 @posix

@@ -71,6 +71,8 @@ class Dialogue:
                 if not self._ask_all(queue):
                     break
         except KeyboardInterrupt:
+            if sys.stdin is not None and sys.stdin.isatty():
+                self._tell("")  # the cursor is behind the question
             say(f"{amount(self.kept, 'answer')} of this run in {self.file.path}")
             raise
         if self.kept != before:
