@@ -250,6 +250,24 @@ def test_what_is_gone_is_named_and_not_asked_about_and_its_answers_are_kept(made
     assert kept[0].place == str(tmp_path / "nights/north/1.wav")
 
 
+def test_an_example_that_is_gone_is_named_and_the_rounds_go_on(place):
+    label(*FIRST, "--count", 2, keys="y y")
+    Path("owl.wav").unlink()
+    printed = json.loads(label(*OWL, "--json").stdout)
+    assert printed["answers"] == 2
+    assert "An example cannot be heard, and is left out" in printed["notes"][0]
+    lines = Path("archive/labels.csv").read_text().splitlines(keepends=True)
+    Path("archive/labels.csv").write_text("".join(lines[:2]))
+    assert "owl.wav: cannot be opened" in label(*OWL, expect=2).stderr
+
+
+def test_when_no_window_is_left_the_rounds_end(place):
+    done = label(*FIRST, "--count", 500, keys="n " * 200)
+    assert done.stdout.endswith("No window is left to ask about.\n")
+    assert json.loads(label(*OWL, "--json", "-o", "r.csv").stdout)["proposals"] == []
+    assert Path("r.csv").read_text().count("\n") == 1
+
+
 def test_a_damaged_table_of_labels_keeps_its_whole_lines(place):
     label(*FIRST, keys="y n")
     with Path("archive/labels.csv").open("ab") as file:
