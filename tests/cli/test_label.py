@@ -108,6 +108,10 @@ def test_rounds_as_tables_find_every_planted_sound(place):
         done = label(*(OWL if number else FIRST), "-o", name, "--json", "--group", "site")
         printed = json.loads(done.stdout)
         assert printed["round"] == name and len(printed["proposals"]) == fill_in(name)
+        with Path(name).open(newline="") as file:
+            chances = [float(row["chance"] or "nan") for row in csv.DictReader(file)]
+        proposed = [np.nan if p["chance"] is None else p["chance"] for p in printed["proposals"]]
+        assert np.array_equal(chances, proposed, equal_nan=True) and np.isfinite(chances).any()
         applied = json.loads(label("--apply", name, "--json").stdout)
         assert (applied["taken"], applied["known"], applied["class"]) == (12, 0, None)
     found = {
