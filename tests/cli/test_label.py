@@ -87,7 +87,8 @@ def fill_in(path: str, answer=lambda row: "yes" if is_owl(row) else "no") -> int
 
 
 def test_rounds_at_a_terminal_find_the_class(place):
-    done = label(*FIRST, "--count", 3, "--who", "Ann", keys="y n s y")
+    blanks = ("--class", " owl ", "--like", "owl.wav")
+    done = label(*blanks, "--count", 3, "--who", "Ann", keys="y n s y")
     first, *lines = done.stdout.splitlines()
     assert first.startswith(f"1 answer on 'owl' in {place / 'archive/labels.csv'}: 0 windows")
     asked = [line for line in lines if line.lstrip()[1:3] == "/3"]

@@ -130,7 +130,7 @@ def test_columns_of_other_programs_stay_and_may_be_in_any_order(tmp_path):
     ("content", "message"),
     [
         (b"path,start\na.wav,1\n", "no column 'end'"),
-        (b"path;start;end\n", "no column 'path'"),
+        (b"path;start;end\n", "no commas"),
         (b"path,start,end,label,suggested,evidence,decision\n", "no column 'chance'.*--apply"),
         (b"RIFF\0\0\0\0WAVE", "no column 'path'"),
         (b"\xff\xfe\n", "no column"),

@@ -168,6 +168,10 @@ class LabelFile:
         """Return the columns in the first line of a text; DataError if they are not those here."""
         first = io.StringIO(text, newline="").readline()
         columns = [name.strip() for name in next(csv.reader([first]), [])]
+        if len(columns) == 1 and (";" in first or "\t" in first):
+            raise DataError(
+                f"{self.path} has no commas between its columns. Save it as CSV with commas."
+            )
         for column in ALL_COLUMNS:
             if column not in columns:
                 is_review = column in ANSWER_COLUMNS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,11 @@ def label(
     from earmark.embeddings.archive_file import check_archive
 
     check_archive(archive)
+    from earmark.data.clip import bare
     from earmark.embeddings.archive import Archive
     from earmark.labelling.labels import LabelFile, labels_of
 
+    asked = asked if asked.name is None else replace(asked, name=bare(asked.name))
     file = LabelFile(labels or labels_of(archive), who)
     result: dict[str, Any] = {
         "archive": str(archive),
