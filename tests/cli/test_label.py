@@ -326,3 +326,52 @@ def test_a_killed_process_loses_no_answer(place):
         process.communicate()
         assert [row["decision"] for row in labels()] == ["yes"] + ["no"] * (expected - 1)
     assert json.loads(label(*OWL, "--json").stdout)["answers"] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_ctrl_c_at_a_real_terminal_keeps_answers_and_ends_the_player(place):
+    import fcntl
+    import pty
+    import termios
+
+    for name in ("bin", "temporary"):
+        (place / name).mkdir()
+    player = place / "bin/aplay"
+    player.write_text(f"#!/bin/sh\necho $$ >> {place}/played\nexec sleep 60\n")
+    player.chmod(0o755)
+    there, here = pty.openpty()
+    changes = {"PATH": f"{place}/bin:{os.environ['PATH']}", "TMPDIR": f"{place}/temporary"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "earmark", "label", "archive", *FIRST, "--count", "3"],
+        stdin=here, stdout=here, stderr=here, start_new_session=True, env=os.environ | changes,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(here)
+    text = b""
+
+    def wait_for(word: bytes) -> None:
+        nonlocal text
+        while not text.endswith(word):
+            text += os.read(there, 4_096)
+
+    try:
+        wait_for(b"owl? ")
+        os.write(there, b"y\n")
+        wait_for(b"owl? y\r\n")
+        wait_for(b"owl? ")
+        deadline = time.monotonic() + 60
+        while not Path("played").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.write(there, b"\x03")
+        wait_for(b"continue from here.\r\n")
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+        os.close(there)
+    assert b"1 answer of this run in" in text and len(labels()) == 2
+    for number in map(int, Path("played").read_text().split()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
+    assert not list(Path("temporary").glob("earmark.*"))
