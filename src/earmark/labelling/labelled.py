@@ -106,10 +106,10 @@ def labelled_dataset(
     return Dataset(tuple(clips), str(archive_path), separator, audio, origin, tuple(windows.notes))
 
 
-def caveats(group: str | None) -> tuple[str, ...]:
-    """Return what to know about an estimate from labelled windows: how folds were made, and why."""
-    what = "all windows of a recording are" if group is None else f"all windows of a {group} are"
-    return (f"{what} in the same fold", CHOSEN_BY_SCORE)
+def caveat(group: str | None) -> str:
+    """Return what to know about an estimate from labelled windows: the folds, and the choice."""
+    part = "recording" if group is None else group
+    return f"all windows of a {part} are in one fold; {CHOSEN_BY_SCORE}"
 
 
 class _Places:
@@ -223,6 +223,7 @@ class _Windows:
                 continue
             label = (separator or "").join(present) if present else other
             clips.append(_clip(window, label, group_of(window.recording)))
+        clips = self._without_few(clips, other, group)
         self._note("answers contradict each other", self.contradicted)
         self._note("the recording is gone or is not in the archive", list(self.gone))
         self._note(
@@ -230,6 +231,24 @@ class _Windows:
             unsure,
         )
         return clips
+
+    def _without_few(self, clips: list[Clip], other: str, group: str | None) -> list[Clip]:
+        """Leave out the windows without a class if there are several classes and few such windows.
+
+        With several classes, a window must have been refused for all of them, which may be rare.
+        """
+        rest = [clip for clip in clips if clip.label != other]
+        parts = {clip.group for clip in clips if clip.label == other}
+        n_classes = len({clip.label for clip in rest})
+        if n_classes < 2 or len(parts) >= LEAST_PARTS:
+            return clips
+        what = "recording" if group is None else group
+        self.notes.append(
+            f"no window without a class is used: {amount(len(parts), what)} of at least"
+            f" {LEAST_PARTS} have one that was refused for every class. Every sound then gets one"
+            " of the classes; ask about the same windows for each class."
+        )
+        return rest
 
     def _note(self, why: str, names: Sequence[str]) -> None:
         if names:

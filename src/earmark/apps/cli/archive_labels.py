@@ -48,9 +48,9 @@ def caveats_of(options: LabelOptions) -> tuple[str, ...]:
     """Return what to know about an estimate if the data are the labels of an archive."""
     if not options.is_archive:
         return ()
-    from earmark.labelling.labelled import caveats
+    from earmark.labelling.labelled import caveat
 
-    return caveats(options.group)
+    return (caveat(options.group),)
 
 
 def as_sounds(dataset: Dataset) -> tuple[Dataset, str]:
