@@ -185,7 +185,7 @@ class Windows:
         high = most if end is None else min(max(0, math.ceil(end / hop_s)), most)
         base = int(content) << NUMBER_BITS
         slots = slice(*np.searchsorted(keys, [base + low, base + high + 1]))
-        rows: np.ndarray = order[slots]
+        rows = order[slots]
         own = self.recordings.get(content)
         seconds = own[0].seconds if own else None
         length = math.inf if seconds is None else seconds
@@ -193,11 +193,11 @@ class Windows:
         ends = np.minimum(starts + window_s, length)
         last = length if end is None else end
         is_same = (abs(starts - first) < SAME_S) & (abs(ends - last) < SAME_S)
-        if is_same.any():
-            return rows[is_same]
         shared = np.minimum(ends, last) - np.maximum(starts, first)
         shorter = np.minimum(ends - starts, last - first)
-        return rows[(shared > 0) & (shared >= shorter / 2 - SAME_S)]
+        is_half = (shared > 0) & (shared >= shorter / 2 - SAME_S)
+        chosen: np.ndarray = rows[is_same if is_same.any() else is_half]
+        return chosen
 
 
 class Archive:
