@@ -8,7 +8,7 @@ between two. The scores only divide them into strata; what is counted are the an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +130,33 @@ def draw(
         The archive has no window.
     """
     frame = Frame.of(archive, classifier, label)
-    edges = edges_of(frame.scores)
-    strata = strata_of(frame.scores, edges)
+    edges, rows, chances, counts = draw_rows(frame.scores, size, seed)
+    last = max(frame.recordings)
+    settings = SampleSettings(
+        label=label, model=classifier.digest, network=frame.network, window_s=frame.window_s,
+        hop_s=frame.hop_s, archive=archive.content_digest(last), last_content=last, seed=seed,
+        edges=tuple(edges),
+        drawn=tuple((int(frame.contents[row]), int(frame.numbers[row])) for row in rows.tolist()),
+    )  # fmt: skip
+    decisions = [
+        _asked(frame, row, label, chance)
+        for row, chance in zip(rows.tolist(), chances.tolist(), strict=True)
+    ]
+    settings.write(path)
+    write_decisions(path, decisions)
+    return len(frame), counts[::-1].tolist()
+
+
+def draw_rows(
+    scores: np.ndarray, size: int, seed: int
+) -> tuple[list[float], np.ndarray, np.ndarray, np.ndarray]:
+    """Draw about ``size`` windows by strata of their ``scores`` (N,).
+
+    Returns the edges of the strata, the rows that were drawn (n,) in random order, the chance of
+    each (n,), and how many were drawn of each stratum, the lowest first.
+    """
+    edges = edges_of(scores)
+    strata = strata_of(scores, edges)
     sizes = np.bincount(strata, minlength=len(edges) + 1)
     counts = allocate(sizes, size)
     rng = np.random.default_rng(seed)
@@ -140,21 +165,7 @@ def draw(
         for h, count in enumerate(counts.tolist())
     ]
     rows = rng.permutation(np.concatenate(picks))
-    last = max(frame.recordings)
-    settings = SampleSettings(
-        label=label, model=classifier.digest, network=frame.network, window_s=frame.window_s,
-        hop_s=frame.hop_s, archive=archive.content_digest(last), last_content=last, seed=seed,
-        edges=tuple(edges),
-        drawn=tuple((int(frame.contents[row]), int(frame.numbers[row])) for row in rows.tolist()),
-    )  # fmt: skip
-    chances = (counts / np.maximum(sizes, 1))[strata[rows]]
-    decisions = [
-        _asked(frame, row, label, chance)
-        for row, chance in zip(rows.tolist(), chances.tolist(), strict=True)
-    ]
-    settings.write(path)
-    write_decisions(path, decisions)
-    return len(frame), counts[::-1].tolist()
+    return edges, rows, (counts / np.maximum(sizes, 1))[strata[rows]], counts
 
 
 def _asked(frame: Frame, row: int, label: str, chance: float) -> Decision:
@@ -215,9 +226,9 @@ def apply(
             f"no window of {path} is answered. Write yes or no into its column `decision`; skip or"
             " nothing if you do not know."
         )
-    return _Estimate(frame, settings, answers.verdicts, list(answers.notes)).density(
-        group, answers.skipped, archive
-    )
+    notes = (*answers.notes, *_later(archive, settings))
+    estimated = estimate(frame, settings.edges, answers.verdicts, settings.seed, group)
+    return replace(estimated, label=label, skipped=answers.skipped, notes=notes)
 
 
 def _check_same(
@@ -246,47 +257,49 @@ def _check_same(
         )
 
 
-@dataclass
+def estimate(
+    frame: Frame,
+    edges: Sequence[float],
+    verdicts: Mapping[int, bool],
+    seed: int = 0,
+    group: str | None = None,
+) -> Density:
+    """Estimate windows and events from answers on some rows of a frame.
+
+    ``edges`` are the log-odds between strata. The answers of each stratum must be a random sample.
+    """
+    work = _Estimate(frame, edges, verdicts, seed)
+    windows = count_windows(work.cells(), seed)
+    work.find_events(round(windows.value))
+    cells = work.cells()
+    return Density(
+        label="",
+        windows=windows,
+        events=count_events(cells, seed),
+        hours=frame.hours(len(frame)),
+        n_windows=len(frame),
+        window_s=frame.window_s,
+        answered=len(work.rows),
+        skipped=0,
+        strata=work.figures(cells),
+        groups=() if group is None else work.groups(group),
+    )
+
+
 class _Estimate:
     """The answers of a sample, and the windows that they stand for."""
 
-    frame: Frame
-    settings: SampleSettings
-    verdicts: Mapping[int, bool]  # of rows of the frame
-    notes: list[str]
-    rows: np.ndarray = field(init=False)
-    has: np.ndarray = field(init=False)
-    strata: np.ndarray = field(init=False)
-    shares: np.ndarray = field(init=False)
+    def __init__(
+        self, frame: Frame, edges: Sequence[float], verdicts: Mapping[int, bool], seed: int
+    ) -> None:
+        self.frame, self.edges, self.seed = frame, edges, seed
+        self.rows = np.array(sorted(verdicts), np.int64)
+        self.has = np.array([verdicts[row] for row in self.rows.tolist()], bool)
+        self.strata = strata_of(frame.scores, edges)
+        self.shares = np.ones(len(self.rows))  # of an event, for each answered window
 
-    def __post_init__(self) -> None:
-        self.rows = np.array(sorted(self.verdicts), np.int64)
-        self.has = np.array([self.verdicts[row] for row in self.rows.tolist()], bool)
-        self.strata = strata_of(self.frame.scores, self.settings.edges)
-        self.shares = np.ones(len(self.rows))
-
-    def density(self, group: str | None, skipped: int, archive: Archive) -> Density:
-        frame, seed = self.frame, self.settings.seed
-        windows = count_windows(self._cells(), seed)
-        self.shares = self._shares(round(windows.value))
-        cells = self._cells()
-        self._note_later(archive)
-        return Density(
-            label=self.settings.label,
-            windows=windows,
-            events=count_events(cells, seed),
-            hours=frame.hours(len(frame)),
-            n_windows=len(frame),
-            window_s=frame.window_s,
-            answered=len(self.rows),
-            skipped=skipped,
-            strata=self._strata(cells),
-            groups=() if group is None else self._groups(group),
-            notes=tuple(self.notes),
-        )
-
-    def _shares(self, count: int) -> np.ndarray:
-        """Return 1 over the windows of the event of each answered window, (n,).
+    def find_events(self, count: int) -> None:
+        """Set the share of each answered window: 1 over the windows of its event.
 
         The neighbours of a window were not asked about: as many windows as the class was estimated
         to have, those with the highest scores, are taken to have it, but answers go before.
@@ -298,14 +311,13 @@ class _Estimate:
         places = np.flatnonzero(has)
         lengths = np.ones(len(frame))
         lengths[places] = run_lengths(frame.numbers[places], frame.contents[places], frame.step)
-        shares: np.ndarray = 1 / lengths[self.rows]
-        return shares
+        self.shares = 1 / lengths[self.rows]
 
-    def _cells(self) -> list[Cell]:
+    def cells(self) -> list[Cell]:
         """Return a cell for each stratum that has windows, the highest scores first."""
         strata = self.strata[self.rows]
         cells = []
-        for number in range(len(self.settings.edges), -1, -1):
+        for number in range(len(self.edges), -1, -1):
             windows = int((self.strata == number).sum())
             if windows:
                 cells.append(self._cell(windows, strata == number, np.ones(len(self.rows))))
@@ -318,8 +330,8 @@ class _Estimate:
         hits = int((inside & self.has).sum())
         return Cell(windows, len(order), self.shares[order[:hits]], weights[order])
 
-    def _strata(self, cells: Sequence[Cell]) -> tuple[StratumFigures, ...]:
-        edges = [_sigmoid(edge) for edge in self.settings.edges]
+    def figures(self, cells: Sequence[Cell]) -> tuple[StratumFigures, ...]:
+        edges = [_sigmoid(edge) for edge in self.edges]
         bounds = list(zip([0.0, *edges], [*edges, 1.0], strict=True))
         present = [n for n in range(len(edges), -1, -1) if (self.strata == n).any()]
         return tuple(
@@ -327,7 +339,7 @@ class _Estimate:
             for n, cell in zip(present, cells, strict=True)
         )
 
-    def _groups(self, column: str) -> tuple[GroupDensity, ...]:
+    def groups(self, column: str) -> tuple[GroupDensity, ...]:
         """Return the estimate of each value of a column."""
         frame = self.frame
         check_column(column, frame.recordings.values())
@@ -351,8 +363,8 @@ class _Estimate:
             figures.append(
                 GroupDensity(
                     value,
-                    count_windows(cells, self.settings.seed),
-                    count_events(cells, self.settings.seed),
+                    count_windows(cells, self.seed),
+                    count_events(cells, self.seed),
                     frame.hours(count),
                     int(inside.sum()),
                     int((inside & self.has).sum()),
@@ -365,7 +377,7 @@ class _Estimate:
 
         In a cell of several strata, an answer has the weight of the windows that it stands for.
         """
-        windows = np.bincount(self.strata[inside], minlength=len(self.settings.edges) + 1)
+        windows = np.bincount(self.strata[inside], minlength=len(self.edges) + 1)
         strata = self.strata[self.rows]
         own = inside[self.rows]
         answered = np.bincount(strata[own], minlength=len(windows))
@@ -383,15 +395,17 @@ class _Estimate:
             for numbers in cells
         ]
 
-    def _note_later(self, archive: Archive) -> None:
-        """Note how many recordings were added since the drawing."""
-        later = {
-            recording.content
-            for recording in archive.recordings()
-            if recording.content is not None and recording.content > self.settings.last_content
-        }
-        if later:
-            self.notes.append(
-                f"{amount(len(later), 'recording')} that came after the drawing are not counted."
-                " Draw a new sample with -o to count them, too."
-            )
+
+def _later(archive: Archive, settings: SampleSettings) -> list[str]:
+    """Return a note if recordings were added since the drawing."""
+    later = {
+        recording.content
+        for recording in archive.recordings()
+        if recording.content is not None and recording.content > settings.last_content
+    }
+    if not later:
+        return []
+    return [
+        f"{amount(len(later), 'recording')} that came after the drawing are not counted. Draw a new"
+        " sample with -o to count them, too."
+    ]
