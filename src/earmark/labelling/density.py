@@ -7,6 +7,7 @@ between two. The scores only divide them into strata; what is counted are the an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,6 +138,7 @@ def draw(
         hop_s=frame.hop_s, archive=archive.content_digest(last), last_content=last, seed=seed,
         edges=tuple(edges),
         drawn=tuple((int(frame.contents[row]), int(frame.numbers[row])) for row in rows.tolist()),
+        recordings={frame.recordings[c].place: c for c in frame.contents[rows].tolist()},
     )  # fmt: skip
     decisions = [
         _asked(frame, row, label, chance)
@@ -220,7 +222,7 @@ def apply(
             f"{path} was drawn from windows of {settings.network}, {settings.window_s:g} s, and the"
             f" archive has {frame.network}, {frame.window_s:g} s. Draw a new sample with -o."
         )
-    answers = Answers.of(read_decisions(path), archive, settings, frame.rows_of(settings.drawn))
+    answers = Answers.of(read_decisions(path), settings, frame.rows_of(settings.drawn))
     if not answers.verdicts:
         raise DataError(
             f"no window of {path} is answered. Write yes or no into its column `decision`; skip or"
@@ -270,7 +272,7 @@ def estimate(
     """
     work = _Estimate(frame, edges, verdicts, seed)
     windows = count_windows(work.cells(), seed)
-    work.find_events(round(windows.value))
+    work.find_events()
     cells = work.cells()
     return Density(
         label="",
@@ -298,20 +300,32 @@ class _Estimate:
         self.strata = strata_of(frame.scores, edges)
         self.shares = np.ones(len(self.rows))  # of an event, for each answered window
 
-    def find_events(self, count: int) -> None:
+    def find_events(self) -> None:
         """Set the share of each answered window: 1 over the windows of its event.
 
-        The neighbours of a window were not asked about: as many windows as the class was estimated
-        to have, those with the highest scores, are taken to have it, but answers go before.
+        The neighbours of a window were not asked about. Those with a score above a border are taken
+        to have the class; answers go before.
         """
         frame = self.frame
-        has = np.zeros(len(frame), bool)
-        has[np.argsort(-frame.scores, kind="stable")[:count]] = True
+        has = frame.scores > self._border()
         has[self.rows] = self.has
         places = np.flatnonzero(has)
         lengths = np.ones(len(frame))
         lengths[places] = run_lengths(frame.numbers[places], frame.contents[places], frame.step)
         self.shares = 1 / lengths[self.rows]
+
+    def _border(self) -> float:
+        """Return the score at which as many windows are wrongly above as wrongly below."""
+        sizes = np.bincount(self.strata, minlength=len(self.edges) + 1)
+        strata = self.strata[self.rows]
+        weights = (sizes / np.maximum(np.bincount(strata, minlength=len(sizes)), 1))[strata]
+        order = np.argsort(-self.frame.scores[self.rows], kind="stable")
+        scores, weights, has = self.frame.scores[self.rows][order], weights[order], self.has[order]
+        above = np.concatenate([[0.0], np.cumsum(weights * ~has)])
+        below = np.concatenate([[0.0], np.cumsum((weights * has)[::-1])])[::-1]
+        count = int(np.argmin(np.abs(above - below)))
+        near = scores[max(0, count - 1) : count + 1]
+        return float(near.mean()) if 0 < count < len(scores) else math.copysign(math.inf, -count)
 
     def cells(self) -> list[Cell]:
         """Return a cell for each stratum that has windows, the highest scores first."""

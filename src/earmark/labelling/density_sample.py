@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from earmark.data.clip import Clip
+from earmark.data.remote import place_from
 from earmark.errors import DataError
 from earmark.system.files import not_a_file, write_whole
 from earmark.system.jsons import json_text, strict_json
+from earmark.system.objects import is_uri
 from earmark.system.text import to_bytes
 
 SUFFIX = ".density.json"
@@ -43,6 +47,8 @@ class SampleSettings:
         The log-odds between strata, ascending.
     drawn : tuple of (int, int)
         Content and number of each window that was drawn.
+    recordings : dict of str to int
+        The content of each recording in the table, by its whole path or its URI at the drawing.
     """
 
     label: str
@@ -55,10 +61,17 @@ class SampleSettings:
     seed: int
     edges: tuple[float, ...]
     drawn: tuple[tuple[int, int], ...]
+    recordings: Mapping[str, int]
 
     def write(self, path: Path) -> None:
         """Write the file beside the table at ``path``."""
-        text = json_text({"schema": SCHEMA, "kind": "density", **asdict(self)})
+        folder = settings_path(path).parent
+        recordings = {
+            place_from(Clip(place), folder): n  # type: ignore[arg-type]  # a URI stays text
+            for place, n in self.recordings.items()
+        }
+        value = {**asdict(self), "recordings": recordings}
+        text = json_text({"schema": SCHEMA, "kind": "density", **value})
         write_whole(settings_path(path), to_bytes(f"{text}\n"))
 
     @classmethod
@@ -76,7 +89,7 @@ class SampleSettings:
             if beside.stat().st_size > MOST_BYTES:
                 raise ValueError("it is too large")
             value = strict_json(beside.read_bytes())
-            return cls(**_checked(value))
+            return cls(**_checked(value, beside.parent))
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(
                 f"{beside} is damaged, or is not the file that was drawn with {path}: {error}."
@@ -89,7 +102,7 @@ def settings_path(path: Path) -> Path:
     return Path(os.path.abspath(path)).with_suffix(SUFFIX)
 
 
-def _checked(value: Any) -> dict[str, Any]:
+def _checked(value: Any, folder: Path) -> dict[str, Any]:
     """Return the attributes; ValueError says what is wrong."""
     if not isinstance(value, dict) or value.get("kind") != "density":
         raise ValueError("it describes no sample")
@@ -108,7 +121,11 @@ def _checked(value: Any) -> dict[str, Any]:
     drawn = [(_whole(a), _whole(b)) for a, b in _is(value, "drawn", list)]
     if len(drawn) > MOST_DRAWN:
         raise ValueError("it names too many windows")
-    return {**fields, "edges": tuple(edges), "drawn": tuple(drawn)}
+    recordings = {
+        name if is_uri(name) else os.path.abspath(folder / name): _whole(content)
+        for name, content in _is(value, "recordings", dict).items()
+    }
+    return {**fields, "edges": tuple(edges), "drawn": tuple(drawn), "recordings": recordings}
 
 
 def _is(value: dict[str, Any], name: str, kind: type) -> Any:

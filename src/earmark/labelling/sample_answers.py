@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.embeddings.archive import Archive
 from earmark.errors import amount
 from earmark.labelling.decisions import Decision
 from earmark.labelling.density_sample import SampleSettings
@@ -37,21 +36,15 @@ class Answers:
     def of(
         cls,
         decisions: Iterable[Decision],
-        archive: Archive,
         settings: SampleSettings,
         rows: np.ndarray,
     ) -> Answers:
         """Match the rows of a table to windows; ``rows`` (n,) are their rows of the frame or -1."""
-        content_of = {
-            recording.place: recording.content
-            for recording in archive.recordings()
-            if recording.content is not None
-        }
         row_of = dict(zip(settings.drawn, rows.tolist(), strict=True))
         found: dict[tuple[int, int], set[bool]] = {}
         strange, gone, by_key = list[int](), list[int](), dict[tuple[int, int], list[int]]()
         for decision in decisions:
-            key = _key(decision, content_of.get(decision.place), settings)
+            key = _key(decision, settings.recordings.get(decision.place), settings)
             if key is None or key not in row_of or decision.suggested != settings.label:
                 strange.append(decision.row)
                 continue
