@@ -41,8 +41,9 @@ class Rounds:
         standing = SimpleNamespace(
             answers=len(decisions), positives=sum(d.about("owl") is True for d in decisions),
             negatives=sum(d.about("owl") is False for d in decisions), threshold=0.5,
-            precision=SimpleNamespace(value=0.75, low=0.5, high=1.0), total=None,
+            precision=SimpleNamespace(value=0.75, low=0.5, high=1.0), found=9, is_enough=False,
             unseen=SimpleNamespace(value=7.4, low=1, high=1_200), advice="Go on.",
+            total=SimpleNamespace(value=1, low=0.6, high=1.2),
         )  # fmt: skip
         return SimpleNamespace(proposals=proposals, standing=standing, notes=("a note",))
 
@@ -91,9 +92,10 @@ def test_each_key_is_an_answer_and_every_round_ends_with_its_standing(ask):
     lines = text.splitlines()
     assert lines[0].split("  ")[2:5] == ["0.250", dialogue.session.place.as_posix(), "0.00..1.00 s"]
     assert lines[0].startswith("  1/2  ") and lines[0].endswith("  site=n  (uncertain)")
-    assert "2 answers on 'owl' (1 yes, 1 no)" in text and "4 answers on 'owl' (2 yes, 1 no)" in text
-    assert "score 0.50 or more, 75 % (50 to 100 %) are 'owl'" in text
-    assert "about 7 windows (1 to 1,200)" in text
+    assert "2 answers on 'owl' (1 window yes, 1 no)" in text
+    assert "4 answers on 'owl' (2 windows yes, 1 no)" in text
+    assert "9 windows without an answer score 0.50 or more; 75 % (50 to 100 %) of them are" in text
+    assert "about 7 events (1 to 1,200) of 'owl'; in all about 1 event (1 to 1)." in text
     assert text.endswith("Go on.\nNo window is left to ask about.\n")
 
 
@@ -125,7 +127,8 @@ def test_undo_asks_again_even_about_the_last_round(ask):
     assert answers == ["0:yes", "1:no", "2:no", "3:no"]
     assert text.count("Took back 'yes'") == 3 and text.count("Took back 'no'") == 2
     _, answers, text = ask("u", "u", "u", "u", "u", "q")
-    assert answers == [] and "There is no answer to take back." in text
+    assert answers == ["0:yes", "1:no", "2:no", "3:no"]  # of the run before
+    assert text.count("There is no answer of this run to take back.") == 5
 
 
 def test_ctrl_c_keeps_what_was_answered(ask, monkeypatch, tmp_path, capsys):

@@ -14,7 +14,7 @@ from typer import Option
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder, check_output
 from earmark.apps.cli.label_text import proposal_json, standing_json, standing_text
-from earmark.apps.cli.options import CLIPS, MARGIN
+from earmark.apps.cli.options import APPLY, CLIPS, MARGIN
 from earmark.apps.cli.search import LIKE, NETWORK, WHERE, check_example
 from earmark.apps.cli.text import say, show
 from earmark.errors import AudioError, EarmarkError, amount
@@ -71,9 +71,7 @@ class TableOptions:
     )
     clips: Path | None = CLIPS
     margin: float = MARGIN
-    apply: Path | None = Option(
-        None, help="Take the answers of this filled-in table, which `label` or `review` wrote."
-    )
+    apply: Path | None = APPLY
     new: list[str] = Option([], help="A class of the table that has no label yet; repeat it.")
     manifest: Path | None = Option(
         None, help="Write the labelled windows as a manifest of clips, to train on."
@@ -154,8 +152,8 @@ def _apply(
     places = {recording.place for recording in archive.recordings()}
     classes = [*table.new, *([asked.name] if asked.name else [])]
     done = import_answers(file, table.apply, places, classes)
-    known = f", {done.known:,} of it were there before" if done.known else ""
-    tell(f"{amount(done.taken, 'answer')} of {table.apply} -> {file.path}{known}")
+    known = f" ({done.known:,} more were there before)" if done.known else ""
+    tell(f"{amount(done.taken, 'new answer')} of {table.apply} -> {file.path}{known}")
     if done.empty:
         tell(f"{amount(done.empty, 'row')} without an answer")
     if done.elsewhere:

@@ -56,6 +56,9 @@ CLIPS = Option(
     None, help="Cut out what was found as clips, into a sub-folder of this folder for each class."
 )
 MARGIN = Option(0.0, min=0, help="Seconds of sound before and after each clip.")
+APPLY = Option(
+    None, help="Apply the decisions of this filled-in table, which `review` or `label` wrote."
+)
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
     False, "--allow-skips", help="Exit with 0 even if some recordings could not be read."
