@@ -1,14 +1,15 @@
 """Stratified samples of windows: strata by score, and counts with intervals that hold for few hits.
 
 The strata are quantiles on a logarithmic scale, so that the rare high scores have their own
-(Navine, Denton, Weldy and Hart 2024). The interval joins the exact confidence distributions of the
-strata (Fay, Proschan and Brittain 2015): a stratum without a hit still has a width.
+(Navine, Denton, Weldy and Hart 2024). The ends of an interval add one hit, or one miss, that nobody
+saw in the stratum whose answers stand for the most windows, as Fay and Feuer (1997) do for sums of
+rates. So a sample without a hit still has a width, and not one more for each stratum.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,21 +75,27 @@ class Cell:
         """The estimated number of windows with the class."""
         return self.windows * self.rate
 
-    def draws(self, rng: np.random.Generator, is_high: bool) -> np.ndarray:
-        """Draw numbers (DRAWS,) of windows with the class from one end of its distribution.
+    @property
+    def weight(self) -> float:
+        """How many windows an answer stands for; 0 if all windows or none were answered."""
+        is_open = 0 < self.answered < self.windows
+        return self.windows / self.effective if is_open else 0.0
 
-        The windows that were answered are known, and the others are drawn.
+    def draws(self, rng: np.random.Generator, more_hits: float, more_misses: float) -> np.ndarray:
+        """Draw numbers (DRAWS,) of windows with the class.
+
+        The windows that were answered are known, and the others are drawn, as if there had been
+        more hits and more misses.
         """
-        hits, size = self.rate * self.effective, self.effective
-        a, b = (hits + 1, size - hits) if is_high else (hits, size - hits + 1)
-        rest = self.windows - self.answered
+        size = self.effective
+        a, b = self.rate * size + more_hits, (1 - self.rate) * size + more_misses
         if self.answered == 0:
-            rate = np.full(DRAWS, float(is_high))
+            rate = np.full(DRAWS, float(more_hits > 0))
         elif a <= 1e-9 or b <= 1e-9:
             rate = np.full(DRAWS, float(b <= 1e-9))
         else:
             rate = rng.beta(a, b, DRAWS)
-        drawn: np.ndarray = self.hits + rng.binomial(rest, rate)
+        drawn: np.ndarray = self.hits + rng.binomial(self.windows - self.answered, rate)
         return drawn
 
 
@@ -131,22 +138,34 @@ def allocate(sizes: np.ndarray, size: int) -> np.ndarray:
 def count_windows(cells: Sequence[Cell], seed: int) -> Interval:
     """Return the number of windows with the class in all cells."""
     rng = np.random.default_rng(seed)
-    low = np.sum([cell.draws(rng, False) for cell in cells], 0)
-    high = np.sum([cell.draws(rng, True) for cell in cells], 0)
-    return _interval(sum(cell.value for cell in cells), low, high)
+    ends = [sum(draws for draws, _ in _ends(cells, rng, is_high)) for is_high in (False, True)]
+    return _interval(sum(cell.value for cell in cells), *ends)
 
 
 def count_events(cells: Sequence[Cell], seed: int) -> Interval:
     """Return the number of events in all cells: of each window with the class, its share."""
     rng = np.random.default_rng(seed)
     every = np.concatenate([cell.shares for cell in cells]) if cells else np.zeros(0)
-    value, low, high = 0.0, np.zeros(DRAWS), np.zeros(DRAWS)
+
+    def shares(cell: Cell) -> np.ndarray:
+        return cell.shares if cell.hits or not len(every) else every
+
+    value = sum(c.value * float(shares(c).mean()) for c in cells if len(shares(c)))
+    ends = [
+        sum(draws * _mean_shares(shares(cell), rng) for draws, cell in _ends(cells, rng, is_high))
+        for is_high in (False, True)
+    ]
+    return _interval(value, *ends)
+
+
+def _ends(
+    cells: Sequence[Cell], rng: np.random.Generator, is_high: bool
+) -> Iterator[tuple[np.ndarray, Cell]]:
+    """Yield numbers (DRAWS,) of windows with the class for one end of the interval, by cell."""
+    heaviest = max(cells, key=lambda cell: cell.weight, default=None)
     for cell in cells:
-        own = cell.shares if cell.hits else every
-        value += cell.value * (float(own.mean()) if len(own) else 1.0)
-        low += cell.draws(rng, False) * _mean_shares(own, rng)
-        high += cell.draws(rng, True) * _mean_shares(own, rng)
-    return _interval(value, low, high)
+        more = 1.0 if cell is heaviest or cell.answered == 0 else 0.0
+        yield cell.draws(rng, *((more, 0.0) if is_high else (0.0, more))), cell
 
 
 def _mean_shares(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -158,7 +177,7 @@ def _mean_shares(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return means
 
 
-def _interval(value: float, low: np.ndarray, high: np.ndarray) -> Interval:
+def _interval(value: float, low: np.ndarray | int, high: np.ndarray | int) -> Interval:
     tail = (1 - COVERAGE) / 2
     ends = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
     return Interval(value, min(value, ends[0]), max(value, ends[1]))
