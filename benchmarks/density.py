@@ -8,8 +8,8 @@ average, and are twice as frequent in half of the sites. The score of a window i
 poor classifier (AUC 0.76), 2 a fair one (0.92) and 3.5 a good one (0.99). Each run makes another
 archive, draws another sample of 200 windows and answers it truly. `covered` is the share of runs
 whose 95 % interval has the truth; `beta_covered` is that of the equal-tailed interval of Beta
-posteriors of the strata (Jeffreys), as it is often computed. Widths are medians, in percent of all
-windows.
+posteriors of the strata (Jeffreys), as it is often computed. `rough` is the share of runs
+that say that the scores are too poor to count events. Widths are medians, in percent of all windows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import sys
 import numpy as np
 
 from earmark.embeddings.archive import ArchiveRecording
-from earmark.labelling.density import Density, draw_rows, estimate
+from earmark.labelling.density import draw_rows
+from earmark.labelling.density_estimate import Density, estimate
 from earmark.labelling.density_frame import Frame
 from earmark.labelling.strata import DRAWS, run_lengths
 from machine import write
@@ -67,7 +68,7 @@ def beta_interval(result: Density, rng: np.random.Generator) -> tuple[float, flo
 
 
 def one_run(prevalence: float, separation: float, seed: int) -> list[float]:
-    """Return whether each interval covers, the widths, the error, and the coverage of sites."""
+    """Return what the columns of a row are made of."""
     rng = np.random.default_rng([round(1e4 * prevalence), round(10 * separation), seed])
     has = made_truth(prevalence, rng)
     frame = made_frame(has, separation, rng)
@@ -117,7 +118,8 @@ def main() -> None:
                     "beta_width": round(median[5], 2),
                     "bias": round(share[6], 3),
                     "rms_error": round(float(np.sqrt(np.mean(figures[:, 6] ** 2))), 3),
-                    "site_width": round(median[7], 2),
+                    "rough": round(share[7], 3),
+                    "site_width": round(median[8], 2),
                 }
             )
             print(rows[-1], flush=True)

@@ -15,7 +15,8 @@ from command_line import earmark
 from earmark.classifier.detector import Detector
 from earmark.embeddings.archive import Archive, ArchiveRecording
 from earmark.errors import DataError, ModelError
-from earmark.labelling.density import apply, draw, draw_rows, estimate
+from earmark.labelling.density import apply, draw, draw_rows
+from earmark.labelling.density_estimate import estimate
 from earmark.labelling.density_frame import Frame
 from earmark.labelling.density_sample import settings_path
 from earmark.labelling.labels import labels_of
@@ -171,6 +172,12 @@ def test_windows_that_touch_are_one_event():
     result = estimate(frame, edges, {row: bool(has[row]) for row in rows.tolist()})
     assert result.windows.low <= has.sum() <= result.windows.high
     assert result.events.low <= has.sum() / 6 <= result.events.high < has.sum() / 4
+    assert not result.notes
+    poor = np.random.default_rng(2).standard_normal(N).astype(np.float32)
+    frame = Frame(frame.contents, frame.numbers, poor, frame.recordings, 1.0, 0.5, "made")
+    edges, rows, _, _ = draw_rows(poor, 300, 0)
+    result = estimate(frame, edges, {row: bool(has[row]) for row in rows.tolist()})
+    assert "the number of events is rough" in result.notes[0]
 
 
 def test_what_people_may_do_to_a_table(made, tmp_path):

@@ -15,7 +15,7 @@ from earmark.errors import EarmarkError, amount
 
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
-    from earmark.labelling.density import Density, StratumFigures
+    from earmark.labelling.density_estimate import Density, StratumFigures
     from earmark.labelling.strata import Interval
 
 LEAST_SIZE, MOST_SIZE = 20, 100_000
@@ -159,6 +159,7 @@ def _json(result: Density) -> dict[str, Any]:
             }
             for own in result.groups
         ],
+        "is_rough": result.is_rough,
         "notes": list(result.notes),
     }
 
@@ -173,12 +174,13 @@ def _interval_json(interval: Interval, hours: float = 1.0) -> dict[str, Any]:
 def _lines(result: Density, archive: Path, column: str | None) -> list[str]:
     n = result.n_windows
     share = _text(result.windows, n / 100, digits=2)
+    rough = "; rough" if result.is_rough else ""
     lines = [
         f"{result.label} in {archive}: {result.hours:,.2f} hours, {n:,} windows of"
         f" {result.window_s:g} s that do not overlap",
         f"  windows   {_text(result.windows)} have the class: {share} % of all",
-        f"  events    {_text(result.events)}; windows that touch are one event",
-        f"  density   {_text(result.events, result.hours, digits=2)} events an hour",
+        f"  events    {_text(result.events)}; windows that touch are one event{rough}",
+        f"  density   {_text(result.events, result.hours, digits=2)} events an hour{rough}",
         f"  sample    {amount(result.answered, 'window')} answered, {result.skipped:,} not",
         *(f"  stratum   {_stratum(stratum)}" for stratum in result.strata),
     ]
