@@ -141,6 +141,17 @@ def test_train_takes_an_archive_and_says_what_its_estimate_is_about(archive, tmp
         assert 18 in {len(file[name]) for name in file.files}
 
 
+def test_parts_of_labelled_windows_keep_their_labels(archive, tmp_path):
+    label_windows(archive, "owl", "tit")
+    answer(archive, NIGHTS[0], 3.0, "tit", "yes")
+    earmark("embed", archive, "-o", tmp_path / "parts", "--backbone", "logmel")
+    done = earmark("train", tmp_path / "parts", "-o", tmp_path / "m", "--no-compare", "--json")
+    trained = json.loads(done.stdout)
+    assert trained["labels"] == ["owl", "tit"] and trained["clips"] == 18
+    said = earmark("evaluate", tmp_path / "m", archive, "--events", expect=2).stderr
+    assert "labels are about windows" in said
+
+
 def test_options_of_manifests_are_refused_for_an_archive(archive, made, tmp_path):
     arguments = ("train", archive, "-o", tmp_path / "m")
     said = earmark(*arguments, "--fold", "f", expect=2).stderr

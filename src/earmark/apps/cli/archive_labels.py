@@ -9,6 +9,7 @@ from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.apps.cli.options import LabelOptions
+    from earmark.data.blocks import ClipBlocks
     from earmark.data.dataset import Dataset
 
 READ = ("source", "group", "separator", "labels")  # the options that mean something here
@@ -42,6 +43,14 @@ def labelled(
     return labelled_dataset(
         options.source, options.labels, options.group, to_train=to_train, **settings
     )
+
+
+def blocks_of(dataset: Dataset, size: int) -> ClipBlocks:
+    """Return labelled windows in blocks of ``size``."""
+    from earmark.data.blocks import ClipBlocks
+
+    blocks = ClipBlocks.of(dataset.clips, size, dataset.source)
+    return replace(blocks, separator=dataset.separator)
 
 
 def caveats_of(options: LabelOptions) -> tuple[str, ...]:

@@ -172,6 +172,11 @@ def compare_and_show(
     run: options.RunOptions,
 ) -> None:
     """Compare detected with annotated events, print the figures, and write the report."""
+    if data.is_archive:
+        raise EarmarkError(
+            f"{data.source} is an archive, whose labels are about windows, and --events needs"
+            " recordings with annotated events. Give these, or count with `earmark density`."
+        )
     from earmark.data.event_reading import read_events
 
     names = ("label", "path", "start", "end", "root")

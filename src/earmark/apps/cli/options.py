@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from typer import Argument, Option
 
-from earmark.apps.cli import signals
+from earmark.apps.cli import archive_labels, signals
 from earmark.apps.cli.checks import local_model
 from earmark.apps.cli.text import print_csv, print_json, report_skipped, say, show
 from earmark.errors import EarmarkError, StoreDamageError
@@ -107,9 +107,7 @@ class LabelOptions:
         from earmark.data.dataset import Dataset
 
         if self.is_archive:
-            from earmark.apps.cli.archive_labels import labelled
-
-            dataset = labelled(self, **settings)
+            dataset = archive_labels.labelled(self, **settings)
         else:
             names = "label group separator path start end root split split_map"
             columns = {name: getattr(self, name) for name in names.split()}
@@ -163,6 +161,8 @@ class DataOptions(RecordingOptions, LabelOptions):
 
     def blocks(self, size: int) -> ClipBlocks:
         """Open the clips in blocks of ``size``, without a list of all; labels may be missing."""
+        if self.is_archive:
+            return archive_labels.blocks_of(self.read(need_labels=False), size)
         from earmark.data.blocks import ClipBlocks
 
         names = ("path", "label", "start", "end", "group", "fold", "split")
