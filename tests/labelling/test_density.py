@@ -180,6 +180,14 @@ def test_windows_that_touch_are_one_event():
     assert "the number of events is rough" in result.notes[0]
 
 
+def test_answers_go_before_the_scores_of_neighbours():
+    """All windows were answered, and the scores say nothing."""
+    has = np.arange(N) % 20 < 6
+    frame = made_frame(np.random.default_rng(0), 0.0, 0.0)[1]
+    result = estimate(frame, edges_of(frame.scores), dict(enumerate(has.tolist())))
+    assert result.windows.value == has.sum() and result.events.value == pytest.approx(has.sum() / 6)
+
+
 def test_what_people_may_do_to_a_table(made, tmp_path):
     sample = tmp_path / "s.csv"
     drawn(made, sample, "--size", "60")
