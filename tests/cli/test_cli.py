@@ -415,8 +415,8 @@ def test_no_sentence_of_help_is_cut_off(monkeypatch, columns):
 
 
 # These mean something else, or say more, in some commands.
-OWN_MEANING = {"as_json", "backbone", "formats", "layers", "name", "output", "source"}
-OWN_MEANING |= {"host", "on", "precision", "to", "token_file", "top"}
+OWN_MEANING = {"apply", "as_json", "backbone", "formats", "group", "layers", "name", "output"}
+OWN_MEANING |= {"host", "on", "precision", "source", "to", "token_file", "top"}
 
 
 def test_options_of_one_name_are_described_in_one_way():
@@ -425,7 +425,7 @@ def test_options_of_one_name_are_described_in_one_way():
         for option in command.params:
             if option.name not in OWN_MEANING:
                 said.setdefault(option.opts[-1], set()).add(option.help)
-    assert {"--label", "--group", "--seed", "--no-store", "--report"} < set(said)
+    assert {"--label", "--labels", "--seed", "--no-store", "--report"} < set(said)
     assert [name for name, texts in said.items() if len(texts) > 1] == []
 
 

@@ -1,5 +1,7 @@
 """docs/reference/json.md has every key that a command prints with --json, and no other."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -288,6 +290,25 @@ def test_the_table_of_a_command_is_what_it_prints(command, runs):
         Path(path).unlink(missing_ok=True)
     *_, objects = [json_of(*run.split()) for run in runs]
     assert not set(described(command)) - check(described(command), objects)
+
+
+def test_density(place):
+    trained(place, "counted.earmark", "odd", "--backbone", "logmel", "--no-compare")
+    if not Path("counted").exists():
+        indexing = ("--backbone", "logmel", "--table", "sites.csv", "--allow-skips")
+        earmark("index", "odd", "-o", "counted", *indexing)
+    words = ("density", "counted", "counted.earmark")
+    for path in Path().glob("sample.*"):
+        path.unlink()
+    objects = json_of(*words, "--class", "low", "-o", "sample.csv", "--size", 20)
+    assert not set(described("density -o")) - check(described("density -o"), objects)
+    rows = list(csv.DictReader(io.StringIO(Path("sample.csv").read_text())))
+    with Path("sample.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row | {"decision": ("yes", "no", "")[n % 3]} for n, row in enumerate(rows))
+    objects = json_of(*words, "--apply", "sample.csv", "--group", "site")
+    assert not set(described("density")) - check(described("density"), objects)
 
 
 def test_push_and_pull(place, monkeypatch):

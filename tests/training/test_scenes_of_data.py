@@ -24,7 +24,7 @@ from earmark.errors import DataError, EarmarkError
 from earmark.system.progress import no_step
 from earmark.training import backgrounds, mixed_scenes
 from earmark.training.annotated_scenes import MOST_PIECE_S, AnnotatedScenes
-from earmark.training.backgrounds import read_backgrounds
+from earmark.training.backgrounds import divide_background, read_backgrounds
 from earmark.training.copies import number_copies
 from earmark.training.detector import train_detector
 from earmark.training.event_metrics import evaluate_events
@@ -94,6 +94,41 @@ def test_quiet_stretches_are_limited(tmp_path, monkeypatch):
             )
     own_s = [sum(map(len, own)) / RATE_HZ for own in mixed(tmp_path).backgrounds]
     assert all(10 <= seconds < 21 for seconds in own_s)
+
+
+def with_background(root, seconds: float) -> MixedScenes:
+    """Scenes of clips a and b, and of 6 clips of background, louder than these."""
+    folder_of_clips(root)
+    for number in range(6):
+        write(root / "none" / f"{number}.wav", noise(seconds, 500 + number, 0.3))
+    dataset = Dataset.read(root)
+    scheme = make_scheme(dataset.clips, np.arange(len(dataset)), folds=3)
+    sounds, own, quiet = divide_background(dataset, scheme, "none")
+    assert sounds.labels == ["a", "b"] and [len(clips) for clips in quiet] == [2, 2, 2]
+    assert len(own.fold) == len(own.cluster) == len(sounds) == 12
+    folds = dict(zip(dataset.clips, scheme.fold.tolist(), strict=True))
+    assert [folds[clip] for clip in sounds.clips] == own.fold.tolist()
+    for fold, clips in enumerate(quiet):
+        assert all(folds[replace(clip, label="none")] == fold for clip in clips)
+    return MixedScenes(sounds, own, RATE_HZ, (), 0, no_step, quiet)
+
+
+def test_clips_of_background_are_laid_under_the_sounds_of_their_fold(tmp_path):
+    scenes = with_background(tmp_path / "much", 4.0)
+    assert scenes.labels == {"a", "b"} and scenes.has_background
+    assert [round(sum(map(len, own)) / RATE_HZ) for own in scenes.backgrounds] == [8, 8, 8]
+    assert scenes.notes == [note for note in scenes.notes if "24 s of clips without" in note]
+    few = with_background(tmp_path / "few", 1.0)  # made noise fills it up
+    assert "3 of 3 folds have less than 5 s" in few.notes[1]
+    assert [len(own) for own in few.backgrounds] == [6, 6, 6]
+
+
+def test_data_of_background_alone_is_refused(tmp_path):
+    dataset = Dataset.read(folder_of_clips(tmp_path))
+    clips = tuple(replace(clip, label="none") for clip in dataset.clips)
+    scheme = make_scheme(dataset.clips, np.arange(len(dataset)), folds=3)
+    with pytest.raises(DataError, match="all clips are background"):
+        divide_background(replace(dataset, clips=clips), scheme, "none")
 
 
 def test_many_short_sounds_do_not_make_days_of_scenes(tmp_path, monkeypatch):

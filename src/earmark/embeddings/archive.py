@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import hashlib
 import json
 import math
 import os
@@ -308,6 +309,15 @@ class Archive:
             yield ArchiveRecording(
                 dataset, path, place, content, seconds, bool(is_gone), error, json.loads(columns)
             )
+
+    def content_digest(self, last: int) -> str:
+        """Return a hash over the contents up to a number; it stays as the archive grows."""
+        digest = hashlib.sha256()
+        with explained(self.path, "read"):
+            rows = "SELECT hash FROM content WHERE id <= ? ORDER BY id"
+            for (content,) in self._db.execute(rows, [last]):
+                digest.update(content)
+        return digest.hexdigest()
 
     def windows(self, network: ArchiveNetwork | None = None) -> Windows:
         """Return all windows of a network, by default the one that was added last.

@@ -45,7 +45,7 @@ class Condition:
 
     def holds(self, recording: ArchiveRecording) -> bool:
         """Return whether a recording meets it; one without the column meets only ``!=``."""
-        own = _cell(recording, self.column)
+        own = cell_of(recording, self.column)
         if self.sign in ("=", "!="):
             return fnmatch.fnmatchcase(own, self.value) == (self.sign == "=")
         if not own:
@@ -58,19 +58,25 @@ class Condition:
 
 def check_columns(conditions: Sequence[Condition], recordings: Iterable[ArchiveRecording]) -> None:
     """Refuse conditions on columns that no recording has."""
-    columns = set(OWN)
-    for recording in recordings if conditions else ():
-        columns |= recording.columns.keys()
+    recordings = list(recordings)
     for condition in conditions:
-        if condition.column not in columns:
-            raise DataError(
-                f"no recording of the archive has a column {condition.column!r}."
-                f"{did_you_mean(condition.column, columns)} Its columns are"
-                f" {', '.join(sorted(columns))}."
-            )
+        check_column(condition.column, recordings)
 
 
-def _cell(recording: ArchiveRecording, column: str) -> str:
+def check_column(column: str, recordings: Iterable[ArchiveRecording]) -> None:
+    """Refuse a column that no recording has."""
+    columns = set(OWN)
+    for recording in recordings:
+        columns |= recording.columns.keys()
+    if column not in columns:
+        raise DataError(
+            f"no recording of the archive has a column {column!r}."
+            f"{did_you_mean(column, columns)} Its columns are {', '.join(sorted(columns))}."
+        )
+
+
+def cell_of(recording: ArchiveRecording, column: str) -> str:
+    """Return the cell of a column of a recording; empty if it does not have the column."""
     if column in recording.columns:
         return recording.columns[column]
     return str(getattr(recording, column)) if column in OWN else ""

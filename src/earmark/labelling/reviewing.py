@@ -11,8 +11,10 @@ from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import Classifier
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.splits import FOLDS, make_scheme
+from earmark.embeddings.archive_file import is_archive
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, ModelError
+from earmark.labelling.labelled import labelled_dataset
 from earmark.labelling.suspects import Suspect, neighbours, suspect_of
 from earmark.system.progress import Progress
 from earmark.training.training import Training, train
@@ -119,6 +121,9 @@ def of_model(path: Path) -> tuple[Dataset, Classifier]:
             f"the data that {path} was trained on, {source['data']}, does not exist. Run this on"
             " the machine where it was trained, or give the folder or manifest instead."
         )
+    if is_archive(source["data"]):
+        names = {"archive_path": source["data"], "labels": source.get("labels")}
+        return labelled_dataset(**names, group=source.get("group")), classifier
     return Dataset.read(**source, audio=classifier.audio), classifier
 
 

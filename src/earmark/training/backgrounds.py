@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from earmark.audio.options import AudioOptions
 from earmark.data import folders
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.data.splits import Scheme
 from earmark.embeddings.stages import Failure
 from earmark.errors import AudioError, DataError, amount
 from earmark.system.files import not_a_file
@@ -55,6 +57,24 @@ def check_apart(paths: Sequence[Path], dataset: Dataset) -> None:
             f"{amount(len(both), 'recording')} of the background, such as {both[0]}, also stand in"
             " the data with a label. Give --background recordings without the sounds."
         )
+
+
+def divide_background(
+    dataset: Dataset, scheme: Scheme, name: str
+) -> tuple[Dataset, Scheme, list[list[Clip]]]:
+    """Return the other clips, their scheme, and the clips of the class ``name`` by fold.
+
+    Raises DataError if all clips are of that class.
+    """
+    is_sound = np.array([clip.label != name for clip in dataset.clips])
+    if not is_sound.any():
+        raise DataError(f"all clips are background ({name!r}). Give clips of a class, too.")
+    quiet: list[list[Clip]] = [[] for _ in scheme.names]
+    for row in np.flatnonzero(~is_sound).tolist():
+        quiet[int(scheme.fold[row])].append(replace(dataset.clips[row], label=None))
+    kept = tuple(dataset.clips[row] for row in np.flatnonzero(is_sound).tolist())
+    scheme = replace(scheme, fold=scheme.fold[is_sound], cluster=scheme.cluster[is_sound])
+    return replace(dataset, clips=kept), scheme, quiet
 
 
 def read_backgrounds(

@@ -18,6 +18,7 @@ from earmark.classifier.decision import DecisionRule
 from earmark.classifier.detector import Detector
 from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
+from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.event import RecordingEvents
 from earmark.data.split_words import is_held_out
@@ -28,7 +29,7 @@ from earmark.errors import DataError, EarmarkError, some
 from earmark.system.jsons import finite
 from earmark.system.progress import Progress, Stages, Step
 from earmark.training.annotated_scenes import AnnotatedScenes, do_classes_overlap
-from earmark.training.backgrounds import background_paths, check_apart
+from earmark.training.backgrounds import background_paths, check_apart, divide_background
 from earmark.training.copies import number_copies
 from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
@@ -102,6 +103,7 @@ class DetectorTraining:
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
     background: str | Path | None
+    background_class: str | None
     annotated: float | None
     false_per_hour: float | None
     unknown: float | None
@@ -134,6 +136,7 @@ def train_detector(
     data: DataLike,
     *,
     background: str | Path | None = None,
+    background_class: str | None = None,
     annotated: float | None = None,
     false_per_hour: float | None = None,
     unknown: float | None = None,
@@ -159,6 +162,9 @@ def train_detector(
         Labelled clips, or label tracks over long recordings, as :meth:`Dataset.read` takes them.
     background : str or Path, optional
         A folder of recordings without any of the classes, best from the place where it will listen.
+    background_class : str, optional
+        The class of clips that are background, as the refused windows of an archive are. They are
+        not detected. All stretches are then clips, and '' stands for clips without a class.
     annotated : float, optional
         Only sound within so many seconds of an annotated event counts. By default, whole recordings
         do. 0 treats the stretches as clips.
@@ -226,6 +232,12 @@ class _Work:
                 " groups."
             )
         self.notes += self.scheme.warnings
+        self.quiet_clips: list[list[Clip]] = []
+        if settings.background_class is not None:
+            dataset, self.scheme, self.quiet_clips = divide_background(
+                dataset, self.scheme, settings.background_class
+            )
+            self.dataset = dataset
         names, advice = backbone_names(settings.backbone)
         self.notes += advice
         networks = self._load(names)
@@ -275,7 +287,8 @@ class _Work:
         settings, dataset = self.settings, self.dataset
         paths = background_paths(settings.background)
         check_apart(paths, dataset)
-        if settings.annotated != 0 and all(clip.end is not None for clip in dataset.clips):
+        are_events = settings.annotated != 0 and settings.background_class is None
+        if are_events and all(clip.end is not None for clip in dataset.clips):
             if self.is_single and do_classes_overlap(dataset):
                 self.is_single = False
                 self.notes.append(
@@ -290,7 +303,8 @@ class _Work:
                 " Leave it out."
             )
         with self.stages.stage("read", len(dataset), "reading clips") as step:
-            return MixedScenes(dataset, self.scheme, rate_hz, paths, settings.seed, step)
+            quiet, seed = self.quiet_clips, settings.seed
+            return MixedScenes(dataset, self.scheme, rate_hz, paths, seed, step, quiet)
 
     def _finish(
         self,

@@ -32,7 +32,10 @@ LEAST_QUIET_S = 5.0  # of quiet stretches in every fold, to be used as backgroun
 
 
 class MixedScenes:
-    """Scenes mixed from clips and background; made again at each iteration, always the same."""
+    """Scenes mixed from clips and background; made again at each iteration, always the same.
+
+    ``background`` are whole recordings, and ``quiet_clips`` are clips of background for each fold.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class MixedScenes:
         background: Sequence[Path],
         seed: int,
         step: Step,
+        quiet_clips: Sequence[Sequence[Clip]] = (),
     ) -> None:
         self.rate_hz, self.seed, self.notes = rate_hz, seed, list[str]()
         self.groups: dict[str, str] | None = None  # scenes count as independent
@@ -68,13 +72,16 @@ class MixedScenes:
                 sound = Sound(x[first:last].copy(), dataset.classes(clip))  # a view would keep x
                 self.sounds[fold].append(sound)
                 total, n_sounds = total + (last - first) / rate_hz, n_sounds + 1
-            for first, last in () if background else quiet(x, rate_hz):
+            for first, last in () if background or any(quiet_clips) else quiet(x, rate_hz):
                 if quiet_left[fold] > 0:
                     quiet_parts[fold].append(x[first:last].copy())
                     quiet_left[fold] -= last - first
         if not any(self.sounds):
             failure = self.skipped[0]
             raise DataError(f"no clip could be read. The first is {failure.path}: {failure.reason}")
+        for fold, clips in enumerate(quiet_clips):
+            quiet_parts[fold] += self._read_some(clips, dataset.audio, quiet_left[fold])
+        self.are_given = any(quiet_clips)
         self.backgrounds = self._backgrounds(background, quiet_parts, dataset.audio)
         once_s = total + MEAN_GAP_S * n_sounds
         self.copies = min(MOST_COPIES, max(1, math.ceil(LEAST_S / once_s)))
@@ -115,17 +122,32 @@ class MixedScenes:
             return None
         return x
 
+    def _read_some(self, clips: Sequence[Clip], options: AudioOptions, most: int) -> list[Samples]:
+        """Return the samples of clips, in order, until they are ``most`` in all."""
+        parts = list[Samples]()
+        for clip in clips:
+            if most <= 0:
+                break
+            x = self._read(clip, options)
+            if x is not None:
+                parts.append(x)
+                most -= len(x)
+        return parts
+
     def _backgrounds(
         self, paths: Sequence[Path], quiet_parts: Sequence[list[Samples]], options: AudioOptions
     ) -> list[list[Samples]]:
         """Return each fold's background: recordings of its own, or quiet parts of its clips."""
         n_folds = len(self.sounds)
-        self.has_background = bool(paths)
-        if paths:
-            return read_backgrounds(paths, n_folds, self.rate_hz, options, self.seed, self.skipped)
+        self.has_background = bool(paths) or self.are_given
         least = round(SHORTEST_S * self.rate_hz)
         parts = [[x for x in own if len(x) >= least] for own in quiet_parts]
+        if paths:
+            own = read_backgrounds(paths, n_folds, self.rate_hz, options, self.seed, self.skipped)
+            return [[*recordings, *clips] for recordings, clips in zip(own, parts, strict=True)]
         seconds = sum(len(x) for own in parts for x in own) / self.rate_hz
+        if self.are_given:
+            return self._filled_up(parts, seconds)
         if all(sum(map(len, own)) >= LEAST_QUIET_S * self.rate_hz for own in parts):
             self.notes.append(
                 f"background is {seconds:.0f} s of quiet stretches of the clips. Give --background"
@@ -138,6 +160,24 @@ class MixedScenes:
         )
         rng = np.random.default_rng(self.seed)
         return [[*own, *(pink_noise(self.rate_hz, rng) for _ in range(4))] for own in parts]
+
+    def _filled_up(self, parts: Sequence[list[Samples]], seconds: float) -> list[list[Samples]]:
+        """Return clips of background, with made noise in the folds that have too few of them."""
+        self.notes.append(
+            f"background is {seconds:.0f} s of clips without the classes. More of it makes fewer"
+            " false events: give --background with recordings of the place without the sounds."
+        )
+        rng, least = np.random.default_rng(self.seed), LEAST_QUIET_S * self.rate_hz
+        short = [sum(map(len, own)) < least for own in parts]
+        if any(short):
+            self.notes.append(
+                f"{sum(short)} of {len(parts)} folds have less than {LEAST_QUIET_S:g} s of it, so"
+                " made noise was added."
+            )
+        return [
+            [*own, *(pink_noise(self.rate_hz, rng) for _ in range(4 if is_short else 0))]
+            for own, is_short in zip(parts, short, strict=True)
+        ]
 
 
 def _by_class(dataset: Dataset, seed: int) -> list[int]:

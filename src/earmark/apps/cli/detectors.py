@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +105,11 @@ def train_and_show(
     from earmark.training.detector import train_detector
     from earmark.training.detector_summary import detector_json, detector_lines
 
+    settings, caveats = dict(settings), settings["caveats"]
+    del settings["caveats"]
     with progress_bar("starting") as bar:
         training = train_detector(dataset, **settings, progress=bar)
+    training = replace(training, warnings=(*training.warnings, *caveats))
     output.parent.mkdir(exist_ok=True)
     training.classifier.save(output)
     if report is not None:
@@ -169,6 +172,11 @@ def compare_and_show(
     run: options.RunOptions,
 ) -> None:
     """Compare detected with annotated events, print the figures, and write the report."""
+    if data.is_archive:
+        raise EarmarkError(
+            f"{data.source} is an archive, whose labels are about windows, and --events needs"
+            " recordings with annotated events. Give these, or count with `earmark density`."
+        )
     from earmark.data.event_reading import read_events
 
     names = ("label", "path", "start", "end", "root")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from typer import Argument, Option
 
-from earmark.apps.cli import signals
+from earmark.apps.cli import archive_labels, signals
 from earmark.apps.cli.checks import local_model
 from earmark.apps.cli.text import print_csv, print_json, report_skipped, say, show
 from earmark.errors import EarmarkError, StoreDamageError
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from earmark.embeddings.store import Store
 
 MOST_PADDED = 100  # characters of a path that answers are aligned by; longer ones are not
-DATA = Argument(metavar="DATA", help="A folder with one sub-folder per class, or a manifest.")
+DATA = Argument(
+    metavar="DATA",
+    help="A folder with one sub-folder per class, a manifest, or an archive with labels.",
+)
+LABELS = Option(
+    None, help="The file of labels of an archive; by default labels.csv in the archive."
+)
 MODEL = Argument(
     metavar="MODEL",
     help="The classifier file that `earmark train` wrote, or hf://OWNER/NAME[@REVISION].",
@@ -50,6 +56,9 @@ CLIPS = Option(
     None, help="Cut out what was found as clips, into a sub-folder of this folder for each class."
 )
 MARGIN = Option(0.0, min=0, help="Seconds of sound before and after each clip.")
+GROUP = Option(
+    None, help="Column with a group, such as speaker or site; a group stays in one fold."
+)
 APPLY = Option(
     None, help="Apply the decisions of this filled-in table, which `review` or `label` wrote."
 )
@@ -65,9 +74,7 @@ class LabelOptions:
 
     source: str = DATA
     label: str = Option("label", help="Manifest column with the labels.")
-    group: str | None = Option(
-        None, help="Column with a group, such as speaker or site; a group stays in one fold."
-    )
+    group: str | None = GROUP
     separator: str | None = Option(
         None, help="Text between the classes of a clip with several, such as ';'."
     )
@@ -81,14 +88,31 @@ class LabelOptions:
     split_map: str | None = Option(
         None, help="Meaning of other split names: gold=test,rest=train; `none` ignores splits."
     )
+    labels: Path | None = LABELS
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether DATA is an archive, with labels of windows. Refuses --labels without one."""
+        from earmark.embeddings.archive_file import is_archive
+
+        if is_archive(self.source):
+            return True
+        if self.labels is not None:
+            raise EarmarkError(
+                f"--labels needs an archive, and {self.source} is none. Leave it out."
+            )
+        return False
 
     def read(self, *, quiet: bool = False, **settings: Any) -> Dataset:
         """Read the clips and print the notes; ``settings`` are further ones of ``Dataset.read``."""
         from earmark.data.dataset import Dataset
 
-        names = "label group separator path start end root split split_map"
-        columns = {name: getattr(self, name) for name in names.split()}
-        dataset = Dataset.read(self.source, **{**columns, **settings})
+        if self.is_archive:
+            dataset = archive_labels.labelled(self, **settings)
+        else:
+            names = "label group separator path start end root split split_map"
+            columns = {name: getattr(self, name) for name in names.split()}
+            dataset = Dataset.read(self.source, **{**columns, **settings})
         for note in () if quiet else dataset.notes:
             say(f"note: {note}")
         return dataset
@@ -138,6 +162,8 @@ class DataOptions(RecordingOptions, LabelOptions):
 
     def blocks(self, size: int) -> ClipBlocks:
         """Open the clips in blocks of ``size``, without a list of all; labels may be missing."""
+        if self.is_archive:
+            return archive_labels.blocks_of(self.read(need_labels=False), size)
         from earmark.data.blocks import ClipBlocks
 
         names = ("path", "label", "start", "end", "group", "fold", "split")

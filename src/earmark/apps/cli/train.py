@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
-from earmark.apps.cli import checks, detectors, executors, options
+from earmark.apps.cli import archive_labels, checks, detectors, executors, options
 from earmark.apps.cli.progress import progress_bar, tuning_line
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, this_command
 from earmark.errors import amount
@@ -59,7 +59,8 @@ def train(
 
     The estimate comes from nested cross-validation. The classifier is saved as one file. With
     --detector, DATA may also be recordings with annotated events: label tracks beside recordings, a
-    manifest with start and end, or what `earmark detect` wrote.
+    manifest with start and end, or what `earmark detect` wrote. If DATA is an archive, its labelled
+    windows are the clips, and with --detector the refused ones are background.
     """
     detector.check(tuning.finetune)
     tuning.check(unknown)
@@ -82,8 +83,11 @@ def train(
     say(f"{clips}, {classes}; {understood(dataset.clips)}")
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
     settings |= {"unknown": unknown, "memory": memory}
+    caveats = archive_labels.caveats_of(data)
     if detector.detector:
-        settings |= detector.settings()
+        settings |= {**detector.settings(), "caveats": caveats}
+        if data.is_archive:
+            dataset, settings["background_class"] = archive_labels.as_sounds(dataset)
         detectors.train_and_show(dataset, settings, output, report, as_json, run)
         return
     settings["compare"] = not no_compare
@@ -93,6 +97,7 @@ def train(
         training, forget = _trained(dataset, settings, tuning)
         if training is None:
             return
+        training = replace(training, warnings=(*training.warnings, *caveats))
         output.parent.mkdir(exist_ok=True)
         training.classifier.save(output, hashes=not no_hashes)
         forget()

@@ -1,0 +1,329 @@
+"""The labelled windows of an archive as a dataset of clips, to train on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from earmark.audio.options import AS_IT_IS, AudioOptions
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.parts import audio_of
+from earmark.data.remote import check_allowed
+from earmark.embeddings.archive import Archive, ArchiveRecording
+from earmark.errors import DataError, amount, listed
+from earmark.labelling.conditions import cell_of, check_column
+from earmark.labelling.decisions import Decision
+from earmark.labelling.labels import LabelFile, labels_of
+from earmark.system.objects import is_uri
+
+OTHER = ("other", "none of these")  # the class of windows without any class; the first free name
+SEPARATORS = (";", "|", " + ")  # between the classes of a window; the first that no class has
+LEAST_PARTS = 3  # recordings with a class: one to test, one to select by, one to train on
+MOST_NAMED = 3  # stretches in a note
+CHOSEN_BY_SCORE = (
+    "the labelled windows were chosen by score, so the estimate is about windows like them, and not"
+    " about the whole archive. `earmark density` estimates how many there are in the archive."
+)
+
+
+def labelled_dataset(
+    archive_path: str | Path,
+    labels: str | Path | None = None,
+    group: str | None = None,
+    *,
+    separator: str | None = None,
+    audio: AudioOptions = AS_IT_IS,
+    allow_remote: bool = False,
+    to_train: bool = True,
+) -> Dataset:
+    """Return the labelled windows of an archive as clips.
+
+    A window has all classes that were found in it. A window that has none of them becomes a clip of
+    the class 'other'; if some windows have several classes, a clip without a class. A window that
+    was refused for some of the classes only may have another one, and is left out.
+
+    Parameters
+    ----------
+    archive_path : str or Path
+        The folder that ``earmark index`` wrote.
+    labels : str or Path, optional
+        The file of labels; by default the one in the archive.
+    group : str, optional
+        A column of the recordings: recordings with the same value stay in one fold. By default all
+        windows of one recording do, and recordings with the same content count as one.
+    separator : str, optional
+        The text between the classes of a window, as if some windows had several.
+    audio : AudioOptions
+        How recordings are read, if the archive does not say it.
+    allow_remote : bool
+        Whether recordings that the archive names by a URI may be fetched.
+    to_train : bool
+        Whether to refuse labels that are too few to train on.
+
+    Returns
+    -------
+    Dataset
+        Its ``notes`` list what was left out: contradictions, and windows in recordings that are
+        gone.
+
+    Raises
+    ------
+    DataError
+        There are no labels, or too few to train on.
+    ArchiveError
+        The folder is no archive.
+    """
+    with Archive(archive_path) as archive:
+        places = _Places(archive.recordings())
+        if archive.networks:
+            audio = audio_of(archive.network().settings, audio)
+    file = Path(labels) if labels is not None else labels_of(archive.path)
+    answers = LabelFile(file).read()
+    windows = _Windows(places, archive.path, notes=list(answers.notes))
+    for first, second in answers.contradictions:
+        windows.contradict(first, second)
+    for decision in answers.decisions:
+        windows.add(decision)
+    classes = windows.classes()
+    if not classes:
+        raise DataError(
+            f"{file} has no window with a class. Label windows with `earmark label"
+            f" {archive_path} --class NAME`."
+        )
+    separator = separator or windows.separator(classes)
+    clips = windows.clips(classes, separator, group)
+    if to_train:
+        _check_enough(archive_path, clips, separator)
+    if not allow_remote:
+        check_allowed(str(file), range(1, len(clips) + 1), clips)
+    origin = {"data": str(archive_path), "label": "label", "group": group, "fold": None}
+    origin |= {"separator": None, "root": None}
+    if labels is not None:
+        origin["labels"] = str(labels)
+    return Dataset(tuple(clips), str(archive_path), separator, audio, origin, tuple(windows.notes))
+
+
+def caveat(group: str | None) -> str:
+    """Return what to know about an estimate from labelled windows: the folds, and the choice."""
+    part = "recording" if group is None else group
+    return f"all windows of a {part} are in one fold; {CHOSEN_BY_SCORE}"
+
+
+class _Places:
+    """The recordings of an archive by place; copies of one content have one recording."""
+
+    def __init__(self, recordings: Iterable[ArchiveRecording]) -> None:
+        self.all = list(recordings)
+        self._by_place = {_place(recording.place): recording for recording in self.all}
+        self._there: dict[int, ArchiveRecording] = {}
+        for recording in self.all:
+            if recording.content is not None and not recording.is_gone:
+                self._there.setdefault(recording.content, recording)
+
+    def find(self, place: str) -> ArchiveRecording | None:
+        """Return the recording at a place, or a copy that is there; None if it is gone."""
+        recording = self._by_place.get(_place(place))
+        if recording is None or recording.content is None:
+            return None
+        return self._there.get(recording.content)
+
+    @property
+    def n_datasets(self) -> int:
+        """The number of data sets."""
+        return len({recording.dataset for recording in self.all})
+
+
+def _place(place: str) -> str:
+    return place if is_uri(place) else os.path.abspath(place)
+
+
+@dataclass
+class _Window:
+    """What is known of one stretch: whether each class that was asked about is there."""
+
+    recording: ArchiveRecording
+    start: float | None
+    end: float | None
+    verdicts: dict[str, bool] = field(default_factory=dict)
+    is_contradicted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The place and the stretch, for people."""
+        return Clip(Path(self.recording.place), start=self.start, end=self.end).name
+
+
+@dataclass
+class _Windows:
+    """All labelled windows, and notes on those that are left out."""
+
+    places: _Places
+    archive: Path
+    notes: list[str]
+    windows: dict[tuple[int, float, float | None], _Window] = field(default_factory=dict)
+    gone: dict[str, None] = field(default_factory=dict)
+    contradicted: list[str] = field(default_factory=list)
+
+    def _window(self, decision: Decision) -> _Window | None:
+        recording = self.places.find(decision.place)
+        if recording is None or recording.content is None:
+            self.gone[decision.place] = None
+            return None
+        key = (recording.content, *decision.stretch[1:])
+        window = _Window(recording, decision.start, decision.end)
+        return self.windows.setdefault(key, window)
+
+    def add(self, decision: Decision) -> None:
+        """Take the answer of one decision."""
+        window = self._window(decision)
+        if window is None:
+            return
+        for name in names_of(decision):
+            is_there = decision.about(name)
+            if is_there is None:
+                continue
+            if window.verdicts.setdefault(name, is_there) != is_there:
+                window.is_contradicted = True
+
+    def contradict(self, first: Decision, second: Decision) -> None:
+        """Leave out a window that two people answered in different ways."""
+        for decision in (first, second):
+            window = self._window(decision)
+            if window is not None:
+                window.is_contradicted = True
+
+    def classes(self) -> list[str]:
+        """Return the classes that some window has, sorted."""
+        usable = [window for window in self.windows.values() if not window.is_contradicted]
+        return sorted({n for w in usable for n, is_there in w.verdicts.items() if is_there})
+
+    def separator(self, classes: Sequence[str]) -> str | None:
+        """Return the text between the classes of a window if some window has several."""
+        if not any(sum(window.verdicts.values()) > 1 for window in self.windows.values()):
+            return None
+        return next(x for x in SEPARATORS if not any(x in name for name in classes))
+
+    def clips(self, classes: Sequence[str], separator: str | None, group: str | None) -> list[Clip]:
+        """Return the clips, by recording and time; what is left out gets a note."""
+        other = "" if separator else next(name for name in OTHER if name not in classes)
+        group_of = _Groups(self.places, self.archive, group)
+        clips, unsure = list[Clip](), list[str]()
+        order = sorted(self.windows.items(), key=lambda item: (item[0][0], item[0][1]))
+        for _, window in order:
+            present = [name for name in classes if window.verdicts.get(name)]
+            if window.is_contradicted:
+                self.contradicted.append(window.name)
+                continue
+            if not present and any(window.verdicts.get(name) is None for name in classes):
+                if window.verdicts:
+                    unsure.append(window.name)
+                continue
+            label = (separator or "").join(present) if present else other
+            clips.append(_clip(window, label, group_of(window.recording)))
+        clips = self._without_few(clips, other, group)
+        self._note("answers contradict each other", self.contradicted)
+        self._note("the recording is gone or is not in the archive", list(self.gone))
+        self._note(
+            f"refused only for some of the classes {listed(classes)}, so another may be there",
+            unsure,
+        )
+        return clips
+
+    def _without_few(self, clips: list[Clip], other: str, group: str | None) -> list[Clip]:
+        """Leave out the windows without a class if there are several classes and few such windows.
+
+        With several classes, a window must have been refused for all of them, which may be rare.
+        """
+        rest = [clip for clip in clips if clip.label != other]
+        parts = {clip.group for clip in clips if clip.label == other}
+        n_classes = len({clip.label for clip in rest})
+        if n_classes < 2 or len(parts) >= LEAST_PARTS:
+            return clips
+        what = "recording" if group is None else group
+        self.notes.append(
+            f"no window without a class is used: {amount(len(parts), what)} of at least"
+            f" {LEAST_PARTS} have one that was refused for every class. Every sound then gets one"
+            " of the classes; ask about the same windows for each class."
+        )
+        return rest
+
+    def _note(self, why: str, names: Sequence[str]) -> None:
+        if names:
+            left = len(names) - MOST_NAMED
+            more = f" and {left:,} more" if left > 0 else ""
+            first = ", ".join(names[:MOST_NAMED])
+            self.notes.append(f"left out, because {why}: {first}{more}")
+
+
+def _clip(window: _Window, label: str, group: str) -> Clip:
+    place = window.recording.place
+    path = place if is_uri(place) else Path(place)
+    return Clip(path, label, window.start, window.end, group)  # type: ignore[arg-type]
+
+
+class _Groups:
+    """The group of a recording: itself, or the value of one of its columns."""
+
+    def __init__(self, places: _Places, archive: Path, column: str | None) -> None:
+        self.archive, self.column, self.has_datasets = archive, column, places.n_datasets > 1
+        if column is not None:
+            check_column(column, places.all)
+
+    def __call__(self, recording: ArchiveRecording) -> str:
+        if self.column is None:
+            return f"{recording.dataset}: {recording.path}" if self.has_datasets else recording.path
+        value = cell_of(recording, self.column).strip()
+        if not value:
+            raise DataError(
+                f"{recording.place} has no {self.column}. Fill in the column in the table of the"
+                " recordings, run `earmark index` again with --table, or leave --group out."
+            )
+        return value
+
+
+def names_of(decision: Decision) -> list[str]:
+    """Return the classes that a decision may say something about."""
+    names = (decision.suggested, decision.label, decision.word)
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _check_enough(archive: str | Path, clips: Sequence[Clip], separator: str | None) -> None:
+    """Refuse labels that cannot be trained on, and say which labels are missing."""
+    groups: dict[str, set[str]] = {}
+    for clip in clips:
+        for name in clip.label.split(separator) if separator and clip.label else [clip.label]:
+            groups.setdefault(name or "", set()).add(clip.group or "")
+    names = sorted(groups)
+    command = f"`earmark label {archive} --class {names[0] if names else 'NAME'}`"
+    if len(names) < 2:
+        raise DataError(
+            f"all labelled windows of {archive} have the class {names[0]!r}, and nothing to compare"
+            f" it with. Refuse some windows, too: go on with {command}."
+        )
+    for name in names:
+        if len(groups[name]) < LEAST_PARTS:
+            what = f"windows of {name!r}" if name else "windows without a class"
+            raise DataError(
+                f"{archive} has labelled {what} in {amount(len(groups[name]), 'group')} only,"
+                f" and training needs {LEAST_PARTS}: to test, to select by and to train on. Label"
+                f" windows of other recordings with {command}."
+            )
+
+
+def joined(clips: Sequence[Clip]) -> list[Clip]:
+    """Return the clips; stretches of a recording with the same label that touch become one."""
+    merged: list[Clip] = []
+    last: dict[tuple[str, str | None], int] = {}
+    for clip in sorted(clips, key=lambda clip: (clip.place, clip.start or 0.0)):
+        number = last.get((clip.place, clip.label))
+        if number is not None:
+            before = merged[number]
+            if before.end is not None and clip.end is not None and clip.key[1] <= before.end:
+                merged[number] = replace(before, end=max(before.end, clip.end))
+                continue
+        last[clip.place, clip.label] = len(merged)
+        merged.append(clip)
+    return merged
