@@ -17,6 +17,7 @@ THRESHOLD = 0.5
 DOZEN = 12
 LEAST_ANSWERS, LEAST_POSITIVES = 36, 10  # before labels can be enough
 AGREEING = 0.97  # kappa of the heads before and after a dozen, twice, for labels to be enough
+RECENT = 60  # answers that estimates use: older ones were drawn by worse heads
 COMPARED = 10_000  # windows with the highest scores, in which heads are compared
 
 
@@ -88,7 +89,8 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
 
 
 def _draws(learner: Learner, fitted: Fitted, known: Answered) -> Draws:
-    own = np.flatnonzero(~np.isnan(known.chances))
+    last = np.arange(len(known.rows)) >= len(known.rows) - RECENT
+    own = np.flatnonzero(~np.isnan(known.chances) & last)
     scores = learner.unseen_scores(fitted, known.rows[own])
     return Draws(known.is_class[own], known.chances[own], scores)
 
@@ -99,8 +101,8 @@ def _advice(learner: Learner, fitted: Fitted, known: Answered) -> tuple[bool, st
     They are if two dozens in a row have hardly changed which windows the head finds: Bloodgood &
     Vijay-Shanker, CoNLL 2009, 39-47.
     """
-    if not known.is_class.any() and known.answers > len(known.outside):
-        asked = amount(known.answers - len(known.outside), "window")
+    if known.asked and not known.hits:
+        asked = amount(known.asked, "window")
         return False, f"None of {asked} was of the class. Go on, or give a better example."
     if known.answers < LEAST_ANSWERS or known.is_class.sum() < LEAST_POSITIVES:
         return False, (
