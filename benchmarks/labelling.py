@@ -64,8 +64,15 @@ class Oracle:
         """Return the answers so far."""
         rows, none = np.array(self.rows, np.int64), np.zeros(0, np.int64)
         return Answered(
-            rows, self.truth[rows], np.ones(len(rows)), np.array(self.chances), none, (),
-            len(rows), len(rows) - 1, max(0, int(self.truth[rows].sum()) - 1),
+            rows,
+            self.truth[rows],
+            np.ones(len(rows)),
+            np.array(self.chances),
+            none,
+            (),
+            len(rows),
+            len(rows) - 1,
+            max(0, int(self.truth[rows].sum()) - 1),
         )
 
     def fit(self, rng: np.random.Generator) -> Fitted:

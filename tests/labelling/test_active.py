@@ -65,14 +65,25 @@ def test_a_dozen_is_half_sure_half_uncertain_and_two_at_random():
 
 
 def test_the_uncertain_ones_are_of_several_groups_and_not_alike():
-    pool, vectors = pool_of(2_000, groups=3)
+    pool, vectors = pool_of(2_000)
     vectors[pool.rows[np.argsort(np.abs(pool.margins))[:40]]] = vectors[0]  # forty of one sound
     chosen = choose(pool, lambda rows: vectors[rows], 12, np.random.default_rng(1))
     rows = [r for r, why in zip(chosen.rows, chosen.why, strict=True) if why == "uncertain"]
     likeness = vectors[rows] @ vectors[rows].T - 2 * np.eye(len(rows))
     assert likeness.max() <= ALIKE
-    own = pool.groups[np.isin(pool.rows, rows)]
-    assert np.bincount(own).max() <= 3
+
+
+def test_the_uncertain_ones_are_of_several_groups_if_there_are():
+    pool, vectors = pool_of(2_000, groups=6)
+    near = np.argsort(np.abs(pool.margins))[:40]
+    for group, most in ((0, 3), (None, 12)):
+        if group is None:
+            pool.groups[:] = 0
+        pool.groups[near] = 0
+        chosen = choose(pool, lambda rows: vectors[rows], 12, np.random.default_rng(1))
+        rows = [r for r, why in zip(chosen.rows, chosen.why, strict=True) if why == "uncertain"]
+        assert len(rows) == 5
+        assert np.isin(pool.rows, rows)[pool.groups == 0].sum() <= most
 
 
 def test_windows_are_drawn_as_often_as_their_chances_say():

@@ -9,9 +9,14 @@ from earmark.labelling.estimates import Draws, Interval, share, total, weighted_
 
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (8, 10, 0.4902, 0.9433), (81, 263, 0.2553, 0.3662)],
-)  # fmt: skip
-def test_a_share_has_the_interval_of_wilson(hits, n, low, high):
+    [
+        (0, 10, 0.0, 0.3085),
+        (10, 10, 0.6915, 1.0),
+        (8, 10, 0.4439, 0.9748),
+        (81, 263, 0.2527, 0.3676),
+    ],
+)
+def test_a_share_has_the_exact_interval(hits, n, low, high):
     """Newcombe, Statistics in Medicine 17 (1998), 857-872, has the last one."""
     interval = share(np.arange(n) < hits, np.ones(n))
     assert (interval.value, interval.low, interval.high) == pytest.approx(
@@ -65,4 +70,4 @@ def test_intervals_cover_what_they_estimate(factor):
         assert precision is not None and missed is not None
         inside += [precision.low <= truth[high].mean() <= precision.high,
                    missed.low <= truth[low].sum() <= missed.high]  # fmt: skip
-    assert (inside >= 0.9 * runs).all()
+    assert (inside >= 0.94 * runs).all()

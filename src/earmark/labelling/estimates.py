@@ -26,6 +26,10 @@ class Interval:
         """Return the interval of a multiple."""
         return Interval(self.value * factor, self.low * factor, self.high * factor)
 
+    def plus(self, known: float) -> Interval:
+        """Return the interval of the sum with a known number."""
+        return Interval(self.value + known, self.low + known, self.high + known)
+
 
 def share(is_class: np.ndarray, weights: np.ndarray) -> Interval:
     """Return a weighted share with the exact interval of a smaller sample.
@@ -39,9 +43,9 @@ def share(is_class: np.ndarray, weights: np.ndarray) -> Interval:
 
     Notes
     -----
-    The sample counts as (sum w)^2 / sum w^2 windows, and Clopper's and Pearson's interval is that of
-    so many: Korn & Graubard, Survey Methodology 24 (1998), 193-201. Near 1, where precisions are,
-    Wilson's interval is too short.
+    The sample counts as (sum w)^2 / sum w^2 windows, and the interval is that of Clopper and Pearson
+    for so many: Korn & Graubard, Survey Methodology 24 (1998), 193-201. Wilson's is too short near
+    1, where precisions are.
     """
     value = min(1.0, float(weights @ is_class / weights.sum()))
     n = float(weights.sum() ** 2 / (weights @ weights))

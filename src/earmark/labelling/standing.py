@@ -63,15 +63,13 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
     found = rows[scores >= THRESHOLD]
     draws = _draws(learner, fitted, known)
     precision = draws.precision(THRESHOLD)
-    unseen = heard = None
-    if precision is not None or not len(found):
-        missed = draws.missed(THRESHOLD, float(scores[scores < THRESHOLD].sum()))
+    missed = draws.missed(THRESHOLD, float(scores[scores < THRESHOLD].sum()))
+    unseen = everything = None
+    if missed is not None and (precision is not None or not len(found)):
         per_event = max(1.0, len(found) / max(1, stretches(learner.windows, found)))
-        parts = [] if precision is None else [precision.times(len(found))]
-        if missed is not None:
-            unseen = total([*parts, missed]).times(1 / per_event)
-            own = stretches(learner.windows, known.rows[known.is_class])
-            heard = Interval(unseen.value + own, unseen.low + own, unseen.high + own)
+        parts = [missed] if precision is None else [precision.times(len(found)), missed]
+        unseen = total(parts).times(1 / per_event)
+        everything = unseen.plus(stretches(learner.windows, known.rows[known.is_class]))
     is_enough, advice = _advice(learner, fitted, known)
     positives = int(known.is_class.sum())
     return Standing(
@@ -82,7 +80,7 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
         found=len(found),
         precision=precision,
         unseen=unseen,
-        total=heard,
+        total=everything,
         advice=advice,
         is_enough=is_enough,
     )
