@@ -37,6 +37,12 @@ def test_a_filled_in_round_is_taken_once(take):
     assert take("a.wav,0,1,,owl,0.9,no,0.01,,")[1][-1] == "Ann:a0:no"  # she changed her mind
 
 
+def test_answers_may_be_short(take):
+    rows = ["a.wav,0,1,,owl,,Y,,,", "a.wav,1,2,,owl,,No,,,", "a.wav,2,3,,owl,,s,,,"]
+    assert take(*rows)[1] == ["Ann:a0:yes", "Ann:a1:no", "Ann:a2:skip"]
+    assert take("b.wav,0,1,,n,,n,,,")[1][-1] == "Ann:b0:n"  # a class
+
+
 def test_a_review_of_clips_is_taken_too(take):
     rows = [
         "a.wav,,,rain,owl,0.9,relabel",

@@ -99,6 +99,8 @@ class Draws:
         ``expected`` is the sum of these scores: the number if each score were a probability. The
         draws say by which factor it is wrong.
         """
+        if expected == 0:  # nothing is left
+            return Interval(0.0, 0.0, 0.0)
         own = self.scores < threshold
         if own.sum() < LEAST_DRAWS:
             return None

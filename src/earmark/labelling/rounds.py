@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from earmark.backbones.base import Backbone
 from earmark.embeddings.archive import Archive, ArchiveNetwork, ArchiveRecording
-from earmark.errors import DataError, EarmarkError, did_you_mean
+from earmark.errors import AudioError, DataError, EarmarkError, did_you_mean
 from earmark.labelling.active import Pool, choose, probability
 from earmark.labelling.answered import (
+    Answered,
     answered,
     contents_by_place,
     contradiction_notes,
@@ -161,10 +162,11 @@ class LabelSession:
         self._keep_examples()
         labels = self.file.read()
         known = answered(self.windows, self._contents, labels.decisions, self.name)
+        known, silent = self._heard(known)
         if not known.has_example:
             raise EarmarkError(
                 f"nobody has found an example of {self.name!r} yet. Give one with --like"
-                " CLIP[:START-END]."
+                f" CLIP[:START-END].{''.join(f' {note}' for note in silent)}"
             )
         rng = np.random.default_rng(
             [self._seed, known.answers, zlib.crc32(self.file.who.encode("utf-8", "replace"))]
@@ -173,8 +175,20 @@ class LabelSession:
         fitted = self._learner.fit(known, rows, rng)
         proposals = self._propose(fitted, rows, count, rng)
         standing = standing_of(self._learner, fitted, known, rows)
-        notes = (*labels.notes, *contradiction_notes(labels.contradictions))
+        notes = (*labels.notes, *contradiction_notes(labels.contradictions), *silent)
         return LabelRound(tuple(proposals), probability(fitted.margins), standing, notes)
+
+    def _heard(self, known: Answered) -> tuple[Answered, list[str]]:
+        """Leave out answers on recordings elsewhere that cannot be heard now, and name them."""
+        heard, notes = list[tuple[Decision, bool]](), list[str]()
+        for decision, is_class in known.outside:
+            try:
+                self._outside_vector(decision)
+                heard.append((decision, is_class))
+            except AudioError as error:
+                notes.append(f"An example cannot be heard, and is left out: {error}")
+        answers = known.answers - len(notes)
+        return replace(known, outside=tuple(heard), answers=answers), notes
 
     def _propose(
         self, fitted: Fitted, rows: np.ndarray, count: int, rng: np.random.Generator

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.label_text import proposal_text, standing_text
+from earmark.apps.cli.label_text import present, proposal_text, standing_text
 from earmark.apps.cli.text import say, show
 from earmark.errors import EarmarkError, amount, did_you_mean
 
@@ -64,13 +64,15 @@ class Dialogue:
         try:
             while True:
                 current = self._next_round()
-                if not current.proposals:
+                queue, before = present(current.proposals), self.kept
+                if not queue:
                     self._tell("No window is left to ask about.")
                     return
-                before = self.kept
-                if not self._ask_all(list(current.proposals)):
+                if not self._ask_all(queue):
                     break
         except KeyboardInterrupt:
+            if sys.stdin is not None and sys.stdin.isatty():
+                self._tell("")  # the cursor is behind the question
             say(f"{amount(self.kept, 'answer')} of this run in {self.file.path}")
             raise
         if self.kept != before:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from typer import Option
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder, check_output
-from earmark.apps.cli.label_text import proposal_json, standing_json, standing_text
+from earmark.apps.cli.label_text import present, proposal_json, standing_json, standing_text
 from earmark.apps.cli.options import APPLY, CLIPS, MARGIN
 from earmark.apps.cli.search import LIKE, NETWORK, WHERE, check_example
-from earmark.apps.cli.text import say, show
+from earmark.apps.cli.text import say
 from earmark.errors import AudioError, EarmarkError, amount
 
 if TYPE_CHECKING:
+    from earmark.data.dataset import Dataset
     from earmark.embeddings.archive import Archive
     from earmark.labelling.labels import LabelFile
     from earmark.labelling.rounds import LabelRound, LabelSession, Proposal
@@ -104,96 +105,128 @@ class TableOptions:
         check_folder(self.clips, archive)
 
 
-def use_tables(
-    archive: Archive,
-    asked: AskedOptions,
-    table: TableOptions,
-    file: LabelFile,
-    allow_remote: bool,
-    as_json: bool,
-) -> dict[str, Any]:
-    """Take answers, write a round and write a manifest, as the options say; return the JSON."""
-    result: dict[str, Any] = {"notes": []}
-    tell = say if as_json else show
-    if table.apply is not None:
-        result |= _apply(archive, asked, table, file, tell)
-    current: LabelRound | None = None
-    if asked.name is not None:
+@dataclass(frozen=True)
+class TableWork:
+    """Takes answers, writes a round and writes a manifest, as the options say.
+
+    Attributes
+    ----------
+    archive : Archive
+    file : LabelFile
+        The labels of the archive.
+    asked : AskedOptions
+    table : TableOptions
+    allow_remote : bool
+    tell : callable
+        Prints lines: ``show``, or ``say`` if standard output is for JSON.
+    command : tuple of str
+        How the command was typed, up to the class, for the next one.
+    """
+
+    archive: Archive
+    file: LabelFile
+    asked: AskedOptions
+    table: TableOptions
+    allow_remote: bool
+    tell: Callable[..., None]
+    command: tuple[str, ...]
+
+    def run(self) -> dict[str, Any]:
+        """Do all, and return what is printed as JSON."""
+        result = {} if self.table.apply is None else self._apply(self.table.apply)
+        notes = list[str]()
+        current = self._round()
+        if current is not None:
+            notes += current.notes
+            self.tell(*standing_text(current.standing, str(self.asked.name), self.file.path))
+            result |= standing_json(current.standing)
+            if self.table.output is not None:
+                proposals = present(current.proposals)
+                self._write_round(proposals, self.table.output)
+                result |= {"round": str(self.table.output)}
+                result["proposals"] = [proposal_json(proposal) for proposal in proposals]
+        if self.table.manifest is not None:
+            dataset = self._write_manifest(self.table.manifest)
+            notes += [note for note in dataset.notes if note not in notes]
+            result |= {"manifest": str(self.table.manifest), "clips": len(dataset)}
+            result["separator"] = dataset.separator
+        for note in notes:
+            say(f"note: {note}")
+        return {**result, "notes": notes}
+
+    def _apply(self, path: Path) -> dict[str, Any]:
+        """Take the answers of a filled-in table."""
+        from earmark.labelling.importing import import_answers
+
+        self.file.check()
+        signals.goes_on()
+        places = {recording.place for recording in self.archive.recordings()}
+        classes = [*self.table.new, *([self.asked.name] if self.asked.name else [])]
+        done = import_answers(self.file, path, places, classes)
+        known = f" ({done.known:,} more were there before)" if done.known else ""
+        self.tell(f"{amount(done.taken, 'new answer')} of {path} -> {self.file.path}{known}")
+        if done.empty:
+            self.tell(f"{amount(done.empty, 'row')} without an answer")
+        if done.elsewhere:
+            say(f"note: {amount(done.elsewhere, 'answer')} on recordings not in the archive")
+        return {"taken": done.taken, "known": done.known, "empty": done.empty}
+
+    def _round(self) -> LabelRound | None:
+        """Return the next round; None without a class, or if only its standing is missing."""
+        if self.asked.name is None:
+            return None
         try:
-            current = asked.session(archive, file, allow_remote).next_round(asked.count)
+            session = self.asked.session(self.archive, self.file, self.allow_remote)
+            return session.next_round(self.asked.count)
         except EarmarkError as error:
-            if table.output is not None:
+            if self.table.output is not None:
                 raise
             say(f"note: {error}")
-    if current is not None:
-        for note in current.notes:
-            say(f"note: {note}")
-        tell(*standing_text(current.standing, str(asked.name), file.path))
-        result |= {**standing_json(current.standing), "notes": list(current.notes)}
-    if table.output is not None:
-        assert current is not None
-        _write_round(current.proposals, archive, asked, table, allow_remote, tell)
-        proposals = [proposal_json(proposal) for proposal in current.proposals]
-        result |= {"round": str(table.output), "proposals": proposals}
-    if table.manifest is not None:
-        result |= _write_manifest(archive, asked, table.manifest, file, allow_remote, tell)
-    return result
+            return None
 
+    def _write_round(self, proposals: Sequence[Proposal], path: Path) -> None:
+        """Write proposals as a table to fill in, and their clips."""
+        from earmark.labelling.decisions import Decision, write_decisions
 
-def _apply(
-    archive: Archive, asked: AskedOptions, table: TableOptions, file: LabelFile, tell: Any
-) -> dict[str, Any]:
-    """Take the answers of a filled-in table."""
-    from earmark.labelling.importing import import_answers
-
-    assert table.apply is not None
-    file.check()
-    signals.goes_on()
-    places = {recording.place for recording in archive.recordings()}
-    classes = [*table.new, *([asked.name] if asked.name else [])]
-    done = import_answers(file, table.apply, places, classes)
-    known = f" ({done.known:,} more were there before)" if done.known else ""
-    tell(f"{amount(done.taken, 'new answer')} of {table.apply} -> {file.path}{known}")
-    if done.empty:
-        tell(f"{amount(done.empty, 'row')} without an answer")
-    if done.elsewhere:
-        say(f"note: {amount(done.elsewhere, 'answer')} on recordings that the archive has not")
-    return {"taken": done.taken, "known": done.known, "empty": done.empty}
-
-
-def _write_round(
-    proposals: Sequence[Proposal],
-    archive: Archive,
-    asked: AskedOptions,
-    table: TableOptions,
-    allow_remote: bool,
-    tell: Any,
-) -> None:
-    """Write proposals as a table to fill in, and their clips."""
-    from earmark.labelling.decisions import Decision, write_decisions
-
-    assert table.output is not None and asked.name is not None
-    table.output.parent.mkdir(exist_ok=True)
-    decisions = (
-        Decision(
-            place=proposal.recording.place,
-            start=proposal.start,
-            end=proposal.end,
-            suggested=str(asked.name),
-            evidence=proposal.score,
-            chance=proposal.chance,
+        path.parent.mkdir(exist_ok=True)
+        decisions = (
+            Decision(
+                place=proposal.recording.place,
+                start=proposal.start,
+                end=proposal.end,
+                suggested=str(self.asked.name),
+                evidence=proposal.score,
+                chance=proposal.chance,
+            )
+            for proposal in proposals
         )
-        for proposal in proposals
-    )
-    write_decisions(table.output, decisions)
-    if table.clips is not None:
-        _cut(proposals, asked.name, table.clips, table.margin, allow_remote)
-    apply = ["earmark", "label", str(archive.path), "--class", asked.name]
-    apply += ["--apply", str(table.output)]
-    tell(
-        f"{amount(len(proposals), 'window')} -> {table.output}; fill in the column decision (yes,"
-        f" no, skip or a class), then run:  {shlex.join(apply)}"
-    )
+        write_decisions(path, decisions)
+        if self.table.clips is not None and proposals:
+            margin = self.table.margin
+            _cut(proposals, str(self.asked.name), self.table.clips, margin, self.allow_remote)
+        apply = shlex.join([*self.command, "--apply", str(path)])
+        self.tell(
+            f"{amount(len(proposals), 'window')} -> {path}; fill in the column decision (yes, no,"
+            f" skip or a class), then run:  {apply}"
+        )
+
+    def _write_manifest(self, path: Path) -> Dataset:
+        """Write the labelled windows as a manifest that ``earmark train`` reads."""
+        from earmark.labelling.labelled import labelled_dataset
+
+        dataset = labelled_dataset(
+            self.archive.path,
+            self.file.path,
+            self.asked.group,
+            allow_remote=self.allow_remote,
+            to_train=False,
+        )
+        path.parent.mkdir(exist_ok=True)
+        dataset.to_manifest(path)
+        self.tell(f"{amount(len(dataset), 'clip')} -> {path}")
+        if dataset.separator:
+            say(f"add --separator {dataset.separator!r} to commands that read {path}")
+        return dataset
 
 
 def _cut(
@@ -223,27 +256,3 @@ def _cut(
         except AudioError as error:
             say(f"no clip of {error}")
     say(f"{amount(count, 'clip')} -> {folder}")
-
-
-def _write_manifest(
-    archive: Archive,
-    asked: AskedOptions,
-    path: Path,
-    file: LabelFile,
-    allow_remote: bool,
-    tell: Any,
-) -> dict[str, Any]:
-    """Write the labelled windows as a manifest that ``earmark train`` reads."""
-    from earmark.labelling.labelled import labelled_dataset
-
-    dataset = labelled_dataset(
-        archive.path, file.path, asked.group, allow_remote=allow_remote, to_train=False
-    )
-    for note in dataset.notes:
-        say(f"note: {note}")
-    path.parent.mkdir(exist_ok=True)
-    dataset.to_manifest(path)
-    tell(f"{amount(len(dataset), 'clip')} -> {path}")
-    if dataset.separator:
-        say(f"add --separator {dataset.separator!r} to commands that read {path}")
-    return {"manifest": str(path), "clips": len(dataset), "separator": dataset.separator}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from earmark.errors import amount
+from earmark.apps.cli.text import say
+from earmark.errors import amount, some
+from earmark.system.objects import is_uri
 
 if TYPE_CHECKING:
     from earmark.labelling.estimates import Interval
@@ -13,6 +17,25 @@ if TYPE_CHECKING:
     from earmark.labelling.standing import Standing
 
 WHY = {"sure": "likely", "uncertain": "uncertain", "random": "drawn at random"}
+
+
+def present(proposals: Iterable[Proposal]) -> list[Proposal]:
+    """Return the proposals whose recordings are still there; name the others."""
+    gone: dict[str, None] = {}
+    own: list[Proposal] = []
+    for proposal in proposals:
+        place = proposal.recording.place
+        if is_uri(place) or os.path.exists(place):
+            own.append(proposal)
+        else:
+            gone[place] = None
+    if gone:
+        verb = "is" if len(gone) == 1 else "are"
+        say(
+            f"note: {some(list(gone), 'recording')} {verb} gone, and not asked about. Run `earmark"
+            " index` again."
+        )
+    return own
 
 
 def proposal_text(proposal: Proposal, number: int, count: int) -> str:
@@ -26,7 +49,7 @@ def proposal_text(proposal: Proposal, number: int, count: int) -> str:
 
 def standing_text(standing: Standing, name: str, file: Path) -> list[str]:
     """Return the lines of a standing."""
-    kinds = f"{amount(standing.positives, 'window')} yes, {standing.negatives:,} no"
+    kinds = f"{amount(standing.positives, 'window')} of the archive yes, {standing.negatives:,} no"
     found = f"{amount(standing.found, 'window')} without an answer"
     verb = "scores" if standing.found == 1 else "score"
     found += f" {verb} {standing.threshold:.2f} or more"
@@ -34,7 +57,7 @@ def standing_text(standing: Standing, name: str, file: Path) -> list[str]:
         found += f"; {_percent(standing.precision)} of them are {name!r}"
     elif standing.found:
         found += f"; how many of them are {name!r} is not known yet"
-    lines = [f"{amount(standing.answers, 'answer')} on {name!r} ({kinds}) in {file}", f"{found}."]
+    lines = [f"{amount(standing.answers, 'answer')} on {name!r} in {file}: {kinds}", f"{found}."]
     if standing.unseen is not None and standing.total is not None:
         lines.append(
             f"Not heard yet: about {_events(standing.unseen)} of {name!r}; in all about"
