@@ -8,7 +8,7 @@ average, and are twice as frequent in half of the sites. The score of a window i
 poor classifier (AUC 0.76), 2 a fair one (0.92) and 3.5 a good one (0.99). Each run makes another
 archive, draws another sample of 200 windows and answers it truly. `covered` is the share of runs
 whose 95 % interval has the truth; `beta_covered` is that of the equal-tailed interval of Beta
-posteriors of the strata (Jeffreys), as it is often computed. `rough` is the share of runs that say
+posteriors of the strata (Jeffreys), for comparison. `rough` is the share of runs that say
 that the scores are too poor to count events. Widths are medians, in percent of all windows.
 """
 
