@@ -313,3 +313,27 @@ def test_options_that_exclude_each_other(made, tmp_path):
     )
     drawn(made, tmp_path / "s.csv", "--size", "20")
     assert "already exists" in earmark(*arguments, "-o", tmp_path / "s.csv", expect=2).stderr
+
+
+@pytest.mark.slow
+def test_a_classifier_of_two_networks_needs_both_with_the_same_windows(made, tmp_path):
+    pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
+    label_windows(make_nights(tmp_path), "owl")
+    archive, both = tmp_path / "archive", "logmel,speech-embedding"
+    options = ("--backbone", both, "--layers", "last", "--no-compare")
+    earmark("train", archive, "-o", tmp_path / "m", *options)
+    classifier = package.load(tmp_path / "m")
+    where = ("index", tmp_path / "nights", "-o", archive)
+    with Archive(archive) as opened, pytest.raises(ModelError, match="--backbone speech-embedding"):
+        ScoredWindows.of(opened, classifier)
+    earmark(*where, "--backbone", "speech-embedding")
+    with Archive(archive) as opened, pytest.raises(ModelError, match="windows of another length"):
+        ScoredWindows.of(opened, classifier)
+    earmark(*where, "--backbone", "logmel", "--window", "0.96", "--hop", "0.48")
+    with Archive(archive) as opened:
+        scored = ScoredWindows.of(opened, classifier)
+        odds, starts = scored.log_odds("owl"), scored.windows.numbers[scored.rows] * 0.48
+        assert len(odds) == len(opened.windows(opened.network("speech-embedding"))) == 246
+    near = np.array([classes_at(start, start + 0.96) == {"owl"} for start in starts.tolist()])
+    far = np.array([not classes_at(start, start + 0.96) for start in starts.tolist()])
+    assert np.median(odds[near]) > np.quantile(odds[far], 0.95)

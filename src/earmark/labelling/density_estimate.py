@@ -11,9 +11,9 @@ import numpy as np
 from earmark.errors import DataError
 from earmark.labelling.conditions import cell_of, check_column
 from earmark.labelling.density_frame import Frame
+from earmark.labelling.estimates import Interval
 from earmark.labelling.strata import (
     Cell,
-    Interval,
     count_events,
     count_windows,
     run_lengths,

@@ -14,21 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.labelling.estimates import Interval
+
 FACTOR = 4  # each stratum has a fourth of the windows of the one below it
 MOST_STRATA = 6
 LEAST_WINDOWS = 25  # of the highest stratum
 LEAST_DRAWN = 5  # of each stratum
 DRAWS = 4_000
 COVERAGE = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

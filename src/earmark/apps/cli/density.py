@@ -16,7 +16,7 @@ from earmark.errors import EarmarkError, amount
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
     from earmark.labelling.density_estimate import Density, StratumFigures
-    from earmark.labelling.strata import Interval
+    from earmark.labelling.estimates import Interval
 
 LEAST_SIZE, MOST_SIZE = 20, 100_000
 
@@ -174,29 +174,32 @@ def _interval_json(interval: Interval, hours: float = 1.0) -> dict[str, Any]:
 def _lines(result: Density, archive: Path, column: str | None) -> list[str]:
     n = result.n_windows
     share = _text(result.windows, n / 100, digits=2)
-    rough = "; rough" if result.is_rough else ""
+    is_rough = result.is_rough
     lines = [
         f"{result.label} in {archive}: {result.hours:,.2f} hours, {n:,} windows of"
         f" {result.window_s:g} s that do not overlap",
         f"  windows   {_text(result.windows)} have the class: {share} % of all",
-        f"  events    {_text(result.events)}; windows that touch are one event{rough}",
-        f"  density   {_text(result.events, result.hours, digits=2)} events an hour{rough}",
+        f"  events    {_text(result.events, is_rough=is_rough)}; windows that touch are one event",
+        f"  density   {_text(result.events, result.hours, 2, is_rough)} events an hour",
         f"  sample    {amount(result.answered, 'window')} answered, {result.skipped:,} not",
         *(f"  stratum   {_stratum(stratum)}" for stratum in result.strata),
     ]
     lines += [
-        f"  {column or 'group'}={own.group}: {_text(own.events)} events,"
-        f" {_text(own.events, own.hours, digits=2)} an hour in {own.hours:,.2f} hours;"
+        f"  {column or 'group'}={own.group}: {_text(own.events, is_rough=is_rough)} events,"
+        f" {_text(own.events, own.hours, 2, is_rough)} an hour in {own.hours:,.2f} hours;"
         f" {own.hits:,} of {own.answered:,} answered windows have the class"
         for own in result.groups
     ]
     return lines
 
 
-def _text(interval: Interval, unit: float = 1.0, digits: int = 0) -> str:
+def _text(interval: Interval, unit: float = 1.0, digits: int = 0, is_rough: bool = False) -> str:
+    """Return an estimate and its interval; if it is rough, without a claim of coverage."""
     value, low, high = (
         f"{x / unit:,.{digits}f}" for x in (interval.value, interval.low, interval.high)
     )
+    if is_rough:
+        return f"roughly {value} ({low} to {high} by the sample alone)"
     return f"{value} (95 % interval {low} to {high})"
 
 
