@@ -32,7 +32,11 @@ def density(
         None,
         "-o",
         "--output",
-        help="Draw a sample, and write it into this table to fill in (.csv).",
+        help="Draw a sample, and write it into this table to fill in (.csv). With --apply: the"
+        " windows before those with the class.",
+    ),
+    before: Path | None = Option(
+        None, help="With --apply: the filled-in table of -o, to count events where they begin."
     ),
     apply: Path | None = Option(None, help="Read this filled-in table of a sample, and estimate."),
     size: int | None = Option(None, help="With -o: how many windows to draw; 200 by default."),
@@ -47,7 +51,7 @@ def density(
     MODEL scores the stored windows, no audio is read. -o draws windows from all ranges of scores.
     Answer them in the column `decision` (yes or no), and give the table to --apply.
     """
-    _check(archive, output, apply, size, group, trained.model)
+    _check(archive, output, apply, before, size, group, trained.model)
     from earmark.embeddings.archive_file import check_archive
 
     check_archive(archive)
@@ -57,13 +61,21 @@ def density(
 
     with Archive(archive) as opened:
         if apply is not None:
-            result = drawing.apply(opened, classifier, apply, name, group)
+            result = drawing.apply(
+                opened, classifier, apply, name, group, before=before, ask=output
+            )
             for note in result.notes:
                 say(f"note: {note}")
             if as_json:
-                print_json({"archive": str(archive), "model": str(trained.model), **_json(result)})
+                own = {"archive": str(archive), "model": str(trained.model), **_json(result)}
+                print_json({**own, "before": None if output is None else str(output)})
             else:
                 show(*_lines(result, archive, group))
+                if output is not None:
+                    say(
+                        f"-> {output}; answer these windows, too, and add --before {output} to"
+                        " count events where they begin"
+                    )
             return
         assert output is not None
         label = name if name is not None else _only_class(classifier)
@@ -85,31 +97,35 @@ def _check(
     archive: Path,
     output: Path | None,
     apply: Path | None,
+    before: Path | None,
     size: int | None,
     group: str | None,
     model: Path,
 ) -> None:
     """Refuse options that exclude each other, and an output that cannot be written."""
-    if (output is None) == (apply is None):
+    if output is None and apply is None:
         raise EarmarkError(
             "give -o SAMPLE.csv to draw a sample, or --apply SAMPLE.csv to estimate from it."
         )
     if apply is not None and size is not None:
         raise EarmarkError("--size needs -o. Leave it out: --apply takes the sample as it is.")
-    if output is None:
-        return
-    if group is not None:
-        raise EarmarkError("--group needs --apply. Leave it out: the sample is of all recordings.")
+    if apply is None and (group, before) != (None, None):
+        option = "--before" if group is None else "--group"
+        raise EarmarkError(
+            f"{option} needs --apply. Leave it out: the sample is of all recordings."
+        )
     if size is not None and not LEAST_SIZE <= size <= MOST_SIZE:
         raise EarmarkError(
             f"--size is {size}. Give {LEAST_SIZE} to {MOST_SIZE:,} windows, such as 200."
         )
+    if output is None:
+        return
     if output.suffix != ".csv":
         raise EarmarkError(f"{output} is not the name of a .csv. Give a name that ends in .csv.")
-    check_output(output, archive, model)
+    check_output(output, archive, model, *(path for path in (apply, before) if path is not None))
     from earmark.labelling.density_sample import settings_path
 
-    for path in (output, settings_path(output)):
+    for path in (output, *([settings_path(output)] if apply is None else [])):
         if path.exists():
             raise EarmarkError(f"{path} already exists. Name a new file, or delete this one.")
 
