@@ -15,11 +15,13 @@ import earmark as package
 from command_line import earmark
 from earmark.classifier.detector import Detector
 from earmark.embeddings.archive import Archive, ArchiveRecording
+from earmark.embeddings.archive_writer import ArchiveWriter
 from earmark.errors import DataError, ModelError
 from earmark.labelling.density import apply, draw, draw_rows
 from earmark.labelling.density_estimate import estimate
 from earmark.labelling.density_frame import Frame
 from earmark.labelling.density_sample import settings_path
+from earmark.labelling.labelled import labelled_dataset
 from earmark.labelling.labels import labels_of
 from earmark.labelling.strata import allocate, edges_of, run_lengths, steps_of, strata_of
 from earmark.labelling.window_scores import ScoredWindows
@@ -331,6 +333,19 @@ def test_an_archive_without_a_recording_that_is_there(made, tmp_path):
         pytest.raises(DataError, match="has no window to draw"),
     ):
         draw(archive, classifier, "owl", tmp_path / "s.csv", 40)
+
+
+def test_an_empty_archive(made, tmp_path):
+    with ArchiveWriter(tmp_path / "empty"):
+        pass
+    classifier = package.load(made / "m")
+    with (
+        Archive(tmp_path / "empty") as archive,
+        pytest.raises(ModelError, match="has no network. Run `earmark index`"),
+    ):
+        draw(archive, classifier, "owl", tmp_path / "s.csv", 40)
+    with pytest.raises(DataError, match="has no window with a class"):
+        labelled_dataset(tmp_path / "empty")
 
 
 def test_options_that_exclude_each_other(made, tmp_path):
