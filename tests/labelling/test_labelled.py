@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import earmark as package
 from command_line import earmark
 from earmark.data.clip import Clip
 from earmark.errors import DataError
@@ -150,6 +151,11 @@ def test_parts_of_labelled_windows_keep_their_labels(archive, tmp_path):
     assert trained["labels"] == ["owl", "tit"] and trained["clips"] == 18
     said = earmark("evaluate", tmp_path / "m", archive, "--events", expect=2).stderr
     assert "labels are about windows" in said
+
+
+def test_an_archive_is_no_folder_of_recordings(archive):
+    with pytest.raises(DataError, match="is an archive.*earmark.labelling.labelled_dataset"):
+        package.train(archive)
 
 
 def test_options_of_manifests_are_refused_for_an_archive(archive, made, tmp_path):
