@@ -10,6 +10,8 @@ import pytest
 import earmark as package
 from command_line import earmark
 from earmark.data.clip import Clip
+from earmark.data.dataset import ARCHIVE_FILE
+from earmark.embeddings import archive_file
 from earmark.errors import DataError
 from earmark.labelling.labelled import joined, labelled_dataset
 from earmark.labelling.labels import labels_of
@@ -154,6 +156,7 @@ def test_parts_of_labelled_windows_keep_their_labels(archive, tmp_path):
 
 
 def test_an_archive_is_no_folder_of_recordings(archive):
+    assert ARCHIVE_FILE == archive_file.FILE
     with pytest.raises(DataError, match="is an archive.*earmark.labelling.labelled_dataset"):
         package.train(archive)
 

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.data.dataset import ARCHIVE_FILE
 from earmark.errors import EarmarkError
 from earmark.system.files import not_a_file
 
-FILE, LOCK = ARCHIVE_FILE, ".lock"
+FILE, LOCK = "archive.sqlite", ".lock"  # ``data.dataset`` knows the first name, too
 APPLICATION = 0x6561726D  # of an SQLite file that is an archive: "earm"
 SCHEMA = 1
 BUSY_S = 60.0  # seconds to wait for another process
