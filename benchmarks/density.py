@@ -8,8 +8,10 @@ average, and are twice as frequent in half of the sites. The score of a window i
 poor classifier (AUC 0.76), 2 a fair one (0.92) and 3.5 a good one (0.99). Each run makes another
 archive, draws another sample of 200 windows and answers it truly. `covered` is the share of runs
 whose 95 % interval has the truth; `beta_covered` is that of the equal-tailed interval of Beta
-posteriors of the strata (Jeffreys), as it is often computed. `rough` is the share of runs that say
-that the scores are too poor to count events. Widths are medians, in percent of all windows.
+posteriors of the strata (Jeffreys), for comparison. `rough` is the share of runs that say
+that the scores are too poor to count events; `begins_covered` is the coverage of events if the
+windows before those with the class are answered, too. Widths are medians, in percent of all
+windows.
 """
 
 from __future__ import annotations
@@ -75,6 +77,9 @@ def one_run(prevalence: float, separation: float, seed: int) -> list[float]:
     edges, rows, _, _ = draw_rows(frame.scores, SIZE, seed)
     verdicts = {row: bool(has[row]) for row in rows.tolist()}
     result = estimate(frame, edges, verdicts, seed, "site")
+    previous = frame.before(rows[has[rows]])
+    asked = {row: bool(has[row]) for row in previous.tolist() if row >= 0}
+    begun = estimate(frame, edges, verdicts, seed, before=asked)
     places = np.flatnonzero(has)
     lengths = run_lengths(frame.numbers[places], frame.contents[places], frame.step)
     site = frame.contents % SITES
@@ -92,6 +97,7 @@ def one_run(prevalence: float, separation: float, seed: int) -> list[float]:
         100 * (high - low) / N,
         100 * (result.windows.value - has.sum()) / N,
         result.is_rough,
+        begun.events.low <= (1 / lengths).sum() <= begun.events.high,
         float(
             np.median([100 * (g.windows.high - g.windows.low) * SITES / N for g in result.groups])
         ),
@@ -120,7 +126,8 @@ def main() -> None:
                     "bias": round(share[6], 3),
                     "rms_error": round(float(np.sqrt(np.mean(figures[:, 6] ** 2))), 3),
                     "rough": round(share[7], 3),
-                    "site_width": round(median[8], 2),
+                    "begins_covered": round(share[8], 3),
+                    "site_width": round(median[9], 2),
                 }
             )
             print(rows[-1], flush=True)

@@ -7,8 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import earmark as package
 from command_line import earmark
 from earmark.data.clip import Clip
+from earmark.data.dataset import ARCHIVE_FILE
+from earmark.embeddings import archive_file
 from earmark.errors import DataError
 from earmark.labelling.labelled import joined, labelled_dataset
 from earmark.labelling.labels import labels_of
@@ -150,6 +153,12 @@ def test_parts_of_labelled_windows_keep_their_labels(archive, tmp_path):
     assert trained["labels"] == ["owl", "tit"] and trained["clips"] == 18
     said = earmark("evaluate", tmp_path / "m", archive, "--events", expect=2).stderr
     assert "labels are about windows" in said
+
+
+def test_an_archive_is_no_folder_of_recordings(archive):
+    assert ARCHIVE_FILE == archive_file.FILE
+    with pytest.raises(DataError, match="is an archive.*earmark.labelling.labelled_dataset"):
+        package.train(archive)
 
 
 def test_options_of_manifests_are_refused_for_an_archive(archive, made, tmp_path):

@@ -36,6 +36,7 @@ from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file, whole_file
 from earmark.system.objects import is_uri
 
+ARCHIVE_FILE = "archive.sqlite"  # in a folder that ``earmark index`` wrote
 FOLDER_MANIFEST = "earmark.csv"  # in a folder: its labels, whatever else is there
 
 
@@ -368,6 +369,11 @@ def table_at(
     if data.is_dir():
         if is_folder_of_parts(data):
             return table_of_parts(data, None if root is None else Path(os.path.abspath(root)))
+        if (data / ARCHIVE_FILE).is_file():
+            raise DataError(
+                f"{data} is an archive, and its labels are about windows. Read them with"
+                " earmark.labelling.labelled_dataset, or give a manifest of recordings."
+            )
         if manifest := own_manifest(data):
             start = data if root is None else Path(os.path.abspath(root))
             table = read_table(manifest, names, start)

@@ -17,7 +17,7 @@ from pathlib import Path
 from earmark.errors import EarmarkError
 from earmark.system.files import not_a_file
 
-FILE, LOCK = "archive.sqlite", ".lock"
+FILE, LOCK = "archive.sqlite", ".lock"  # ``data.dataset`` knows the first name, too
 APPLICATION = 0x6561726D  # of an SQLite file that is an archive: "earm"
 SCHEMA = 1
 BUSY_S = 60.0  # seconds to wait for another process

@@ -7,6 +7,7 @@ between two. The scores only divide them into strata; what is counted are the an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def draw_rows(
     return edges, rows, (counts / np.maximum(sizes, 1))[strata[rows]], counts
 
 
-def _asked(frame: Frame, row: int, label: str, chance: float) -> Decision:
+def _asked(frame: Frame, row: int, label: str, chance: float | None) -> Decision:
     """Return the row of a table that asks for the class in one window."""
     recording = frame.recordings[int(frame.contents[row])]
     start = round(int(frame.numbers[row]) * frame.hop_s, 6)
@@ -113,6 +114,9 @@ def apply(
     path: Path,
     label: str | None = None,
     group: str | None = None,
+    *,
+    before: Path | None = None,
+    ask: Path | None = None,
 ) -> Density:
     """Estimate windows and events from a table that :func:`draw` wrote and people answered.
 
@@ -126,6 +130,11 @@ def apply(
         The class; another one than that of the sample is refused.
     group : str, optional
         A column of the recordings, to estimate each of its values.
+    before : Path, optional
+        The answered table of ``ask``: events are then counted where they begin, whatever the scores
+        of their neighbours are.
+    ask : Path, optional
+        Write the windows just before those with the class into this table, to be answered.
 
     Raises
     ------
@@ -147,9 +156,37 @@ def apply(
             f"no window of {path} is answered. Write yes or no into its column `decision`; skip or"
             " nothing if you do not know."
         )
-    estimated = estimate(frame, settings.edges, answers.verdicts, settings.seed, group)
-    notes = (*answers.notes, *estimated.notes, *_later(archive, settings))
-    return replace(estimated, label=label, skipped=answers.skipped, notes=notes)
+    rows = _before(frame, answers.verdicts)
+    notes = [*answers.notes, *_unanswered(answers.skipped), *_later(archive, settings)]
+    earlier: dict[int, bool] = {}
+    if ask is not None:
+        write_decisions(ask, [_asked(frame, row, label, None) for row in rows])
+    if before is not None:
+        asked = tuple((int(frame.contents[row]), int(frame.numbers[row])) for row in rows)
+        own = Answers.of(
+            read_decisions(before), replace(settings, drawn=asked), np.array(rows, np.int64)
+        )
+        earlier, notes = own.verdicts, [*notes, *(f"{before}: {note}" for note in own.notes)]
+    estimated = estimate(
+        frame, settings.edges, answers.verdicts, settings.seed, group, before=earlier
+    )
+    notes += estimated.notes
+    return replace(estimated, label=label, skipped=answers.skipped, notes=tuple(notes))
+
+
+def _before(frame: Frame, verdicts: Mapping[int, bool]) -> list[int]:
+    """Return the rows just before windows with the class that were not answered, ascending."""
+    hits = np.array([row for row, has in verdicts.items() if has], np.int64)
+    return sorted({row for row in frame.before(hits).tolist() if row >= 0} - verdicts.keys())
+
+
+def _unanswered(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"{amount(count, 'window')} of the sample without an answer are left out. If these are the"
+        " hard ones, the estimate is too sure."
+    ]
 
 
 def _check_same(

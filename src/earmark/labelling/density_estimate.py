@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.errors import DataError
+from earmark.errors import DataError, amount
 from earmark.labelling.conditions import cell_of, check_column
 from earmark.labelling.density_frame import Frame
+from earmark.labelling.estimates import Interval
 from earmark.labelling.strata import (
     Cell,
-    Interval,
     count_events,
     count_windows,
     run_lengths,
@@ -97,14 +97,18 @@ def estimate(
     verdicts: Mapping[int, bool],
     seed: int = 0,
     group: str | None = None,
+    before: Mapping[int, bool] | None = None,
 ) -> Density:
     """Estimate windows and events from answers on some rows of a frame.
 
     ``edges`` are the log-odds between strata. The answers of each stratum must be a random sample.
+    ``before`` has answers on the windows just before those with the class: with them, an event is
+    counted where it begins, whatever the scores are.
     """
     work = _Estimate(frame, edges, verdicts, seed)
     windows = count_windows(work.cells(), seed)
-    work.find_events()
+    if not (before and work.begin_events(before)):
+        work.find_events()
     cells = work.cells()
     return Density(
         label="",
@@ -118,7 +122,7 @@ def estimate(
         strata=work.figures(cells),
         groups=() if group is None else work.groups(group),
         notes=work.notes,
-        is_rough=bool(work.notes),
+        is_rough=work.is_rough,
     )
 
 
@@ -134,6 +138,29 @@ class _Estimate:
         self.strata = strata_of(frame.scores, edges)
         self.shares = np.ones(len(self.rows))  # of an event, for each answered window
         self.notes: tuple[str, ...] = ()
+        self.is_rough = False
+
+    def begin_events(self, before: Mapping[int, bool]) -> bool:
+        """Set the share of each answered window: 1 if an event begins in it, else 0.
+
+        Returns whether enough is known of the windows before.
+        """
+        known = {row: bool(has) for row, has in zip(self.rows, self.has, strict=True)}
+        known.update(before)
+        previous = self.frame.before(self.rows)
+        is_known = np.array([row < 0 or row in known for row in previous.tolist()])
+        begins = np.array([not known.get(row, False) for row in previous.tolist()])
+        usable = self.has & is_known
+        if not usable.any():
+            return False
+        self.shares = np.where(is_known, begins, begins[usable].mean())
+        missing = int((self.has & ~is_known).sum())
+        if missing:
+            self.notes = (
+                f"of {amount(missing, 'window')} with the class, the one before has no answer; they"
+                " count as the others on average.",
+            )
+        return True
 
     def find_events(self) -> None:
         """Set the share of each answered window: 1 over the windows of its event.
@@ -161,10 +188,12 @@ class _Estimate:
         count = int(np.argmin(np.abs(above - below)))
         precision = float((weights * has)[:count].sum() / max(1e-9, weights[:count].sum()))
         if has.any() and precision < SURE_PRECISION:
+            self.is_rough = True
             self.notes = (
                 "the number of events is rough: whether the neighbours of an answered window have"
                 f" the class is taken from the scores, and {100 * precision:.0f} % of the windows"
-                " with such scores have it. The number of windows does not depend on that.",
+                " with such scores have it. Answer the windows before them to know it: -o"
+                " BEFORE.csv writes them, and --before BEFORE.csv reads them.",
             )
         near = scores[max(0, count - 1) : count + 1]
         return float(near.mean()) if 0 < count < len(scores) else math.copysign(math.inf, -count)

@@ -70,6 +70,14 @@ class Frame:
         """Return the hours that so many windows stand for."""
         return count * self.step * self.hop_s / 3600
 
+    def before(self, rows: np.ndarray) -> np.ndarray:
+        """Return the row of the window just before each of ``rows`` (n,); -1 if there is none."""
+        near = np.maximum(rows - 1, 0)
+        is_before = (rows > 0) & (self.contents[near] == self.contents[rows])
+        is_before &= self.numbers[near] + self.step == self.numbers[rows]
+        previous: np.ndarray = np.where(is_before, near, -1)
+        return previous
+
     def rows_of(self, drawn: Sequence[tuple[int, int]]) -> np.ndarray:
         """Return the row of each content and number, (n,); -1 for those that are not here."""
         keys, wanted = _keys(self.contents, self.numbers), _keys(*_columns(drawn))

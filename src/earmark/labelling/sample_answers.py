@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.errors import amount
 from earmark.labelling.decisions import Decision
 from earmark.labelling.density_sample import SampleSettings
 
@@ -64,11 +63,6 @@ class Answers:
             *_note("contradict each other", [n for key in contradicting for n in by_key[key]]),
         ]
         skipped = len(settings.drawn) - len(verdicts)
-        if skipped:
-            notes.append(
-                f"{amount(skipped, 'window')} of the sample without an answer are left out. If"
-                " these are the hard ones, the estimate is too sure."
-            )
         return cls(verdicts, skipped, tuple(notes))
 
 

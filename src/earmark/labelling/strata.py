@@ -14,21 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.labelling.estimates import Interval
+
 FACTOR = 4  # each stratum has a fourth of the windows of the one below it
 MOST_STRATA = 6
 LEAST_WINDOWS = 25  # of the highest stratum
 LEAST_DRAWN = 5  # of each stratum
+LEAST_HITS = 8  # with fewer in a stratum, events are like those of all strata
 DRAWS = 4_000
 COVERAGE = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -148,11 +142,15 @@ def count_events(cells: Sequence[Cell], seed: int) -> Interval:
     every = np.concatenate([cell.shares for cell in cells]) if cells else np.zeros(0)
 
     def shares(cell: Cell) -> np.ndarray:
-        return cell.shares if cell.hits or not len(every) else every
+        return cell.shares if cell.hits >= LEAST_HITS or not len(every) else every
 
     value = sum(c.value * float(shares(c).mean()) for c in cells if len(shares(c)))
     ends = [
-        sum(draws * _mean_shares(shares(cell), rng) for draws, cell in _ends(cells, rng, is_high))
+        sum(
+            cell.shares.sum()
+            + (draws - cell.hits) * _mean_shares(shares(cell), rng, float(is_high))
+            for draws, cell in _ends(cells, rng, is_high)
+        )
         for is_high in (False, True)
     ]
     return _interval(value, *ends)
@@ -168,10 +166,12 @@ def _ends(
         yield cell.draws(rng, *((more, 0.0) if is_high else (0.0, more))), cell
 
 
-def _mean_shares(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw means (DRAWS,) of the shares of windows in events, by the Bayesian bootstrap."""
-    if not len(shares):
-        return np.ones(DRAWS)
+def _mean_shares(shares: np.ndarray, rng: np.random.Generator, end: float) -> np.ndarray:
+    """Draw means (DRAWS,) of the shares of windows in events, by the Bayesian bootstrap.
+
+    One share more, which nobody saw, is 0 or 1, the ``end`` of the interval.
+    """
+    shares = np.append(shares, end)
     weights = rng.standard_exponential((DRAWS, len(shares)))
     means: np.ndarray = weights @ shares / weights.sum(1)
     return means

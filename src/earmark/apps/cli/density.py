@@ -16,7 +16,7 @@ from earmark.errors import EarmarkError, amount
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
     from earmark.labelling.density_estimate import Density, StratumFigures
-    from earmark.labelling.strata import Interval
+    from earmark.labelling.estimates import Interval
 
 LEAST_SIZE, MOST_SIZE = 20, 100_000
 
@@ -32,7 +32,11 @@ def density(
         None,
         "-o",
         "--output",
-        help="Draw a sample, and write it into this table to fill in (.csv).",
+        help="Draw a sample, and write it into this table to fill in (.csv). With --apply: the"
+        " windows before those with the class.",
+    ),
+    before: Path | None = Option(
+        None, help="With --apply: the filled-in table of -o, to count events where they begin."
     ),
     apply: Path | None = Option(None, help="Read this filled-in table of a sample, and estimate."),
     size: int | None = Option(None, help="With -o: how many windows to draw; 200 by default."),
@@ -47,7 +51,7 @@ def density(
     MODEL scores the stored windows, no audio is read. -o draws windows from all ranges of scores.
     Answer them in the column `decision` (yes or no), and give the table to --apply.
     """
-    _check(archive, output, apply, size, group, trained.model)
+    _check(archive, output, apply, before, size, group, trained.model)
     from earmark.embeddings.archive_file import check_archive
 
     check_archive(archive)
@@ -57,13 +61,21 @@ def density(
 
     with Archive(archive) as opened:
         if apply is not None:
-            result = drawing.apply(opened, classifier, apply, name, group)
+            result = drawing.apply(
+                opened, classifier, apply, name, group, before=before, ask=output
+            )
             for note in result.notes:
                 say(f"note: {note}")
             if as_json:
-                print_json({"archive": str(archive), "model": str(trained.model), **_json(result)})
+                own = {"archive": str(archive), "model": str(trained.model), **_json(result)}
+                print_json({**own, "before": None if output is None else str(output)})
             else:
                 show(*_lines(result, archive, group))
+                if output is not None:
+                    say(
+                        f"-> {output}; answer these windows, too, and add --before {output} to"
+                        " count events where they begin"
+                    )
             return
         assert output is not None
         label = name if name is not None else _only_class(classifier)
@@ -85,31 +97,35 @@ def _check(
     archive: Path,
     output: Path | None,
     apply: Path | None,
+    before: Path | None,
     size: int | None,
     group: str | None,
     model: Path,
 ) -> None:
     """Refuse options that exclude each other, and an output that cannot be written."""
-    if (output is None) == (apply is None):
+    if output is None and apply is None:
         raise EarmarkError(
             "give -o SAMPLE.csv to draw a sample, or --apply SAMPLE.csv to estimate from it."
         )
     if apply is not None and size is not None:
         raise EarmarkError("--size needs -o. Leave it out: --apply takes the sample as it is.")
-    if output is None:
-        return
-    if group is not None:
-        raise EarmarkError("--group needs --apply. Leave it out: the sample is of all recordings.")
+    if apply is None and (group, before) != (None, None):
+        option = "--before" if group is None else "--group"
+        raise EarmarkError(
+            f"{option} needs --apply. Leave it out: the sample is of all recordings."
+        )
     if size is not None and not LEAST_SIZE <= size <= MOST_SIZE:
         raise EarmarkError(
             f"--size is {size}. Give {LEAST_SIZE} to {MOST_SIZE:,} windows, such as 200."
         )
+    if output is None:
+        return
     if output.suffix != ".csv":
         raise EarmarkError(f"{output} is not the name of a .csv. Give a name that ends in .csv.")
-    check_output(output, archive, model)
+    check_output(output, archive, model, *(path for path in (apply, before) if path is not None))
     from earmark.labelling.density_sample import settings_path
 
-    for path in (output, settings_path(output)):
+    for path in (output, *([settings_path(output)] if apply is None else [])):
         if path.exists():
             raise EarmarkError(f"{path} already exists. Name a new file, or delete this one.")
 
@@ -174,29 +190,32 @@ def _interval_json(interval: Interval, hours: float = 1.0) -> dict[str, Any]:
 def _lines(result: Density, archive: Path, column: str | None) -> list[str]:
     n = result.n_windows
     share = _text(result.windows, n / 100, digits=2)
-    rough = "; rough" if result.is_rough else ""
+    is_rough = result.is_rough
     lines = [
         f"{result.label} in {archive}: {result.hours:,.2f} hours, {n:,} windows of"
         f" {result.window_s:g} s that do not overlap",
         f"  windows   {_text(result.windows)} have the class: {share} % of all",
-        f"  events    {_text(result.events)}; windows that touch are one event{rough}",
-        f"  density   {_text(result.events, result.hours, digits=2)} events an hour{rough}",
+        f"  events    {_text(result.events, is_rough=is_rough)}; windows that touch are one event",
+        f"  density   {_text(result.events, result.hours, 2, is_rough)} events an hour",
         f"  sample    {amount(result.answered, 'window')} answered, {result.skipped:,} not",
         *(f"  stratum   {_stratum(stratum)}" for stratum in result.strata),
     ]
     lines += [
-        f"  {column or 'group'}={own.group}: {_text(own.events)} events,"
-        f" {_text(own.events, own.hours, digits=2)} an hour in {own.hours:,.2f} hours;"
+        f"  {column or 'group'}={own.group}: {_text(own.events, is_rough=is_rough)} events,"
+        f" {_text(own.events, own.hours, 2, is_rough)} an hour in {own.hours:,.2f} hours;"
         f" {own.hits:,} of {own.answered:,} answered windows have the class"
         for own in result.groups
     ]
     return lines
 
 
-def _text(interval: Interval, unit: float = 1.0, digits: int = 0) -> str:
+def _text(interval: Interval, unit: float = 1.0, digits: int = 0, is_rough: bool = False) -> str:
+    """Return an estimate and its interval; if it is rough, without a claim of coverage."""
     value, low, high = (
         f"{x / unit:,.{digits}f}" for x in (interval.value, interval.low, interval.high)
     )
+    if is_rough:
+        return f"roughly {value} ({low} to {high} by the sample alone)"
     return f"{value} (95 % interval {low} to {high})"
 
 
