@@ -8,7 +8,9 @@ place whole. Reading is possible while the archive grows: a reader sees complete
 from __future__ import annotations
 
 import collections
+import functools
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from earmark.embeddings.window_settings import folder_of
 from earmark.embeddings.window_vectors import Centre, VectorFiles, sizes_of
 from earmark.system.objects import is_uri
 
+NUMBER_BITS = 32  # of a key of content and number of a window
+SAME_S = 2e-6  # times are rounded to microseconds
 LIVE = (  # runs whose content some recording has, and that was read without an error
     "SELECT part.number, run.first_row, run.content, run.first_window, run.windows FROM run"
     " JOIN part ON part.id = run.part WHERE part.network = ?"
@@ -148,6 +152,51 @@ class Windows:
         start, end = first * self.network.hop_s, last * self.network.hop_s + self.network.window_s
         seconds = self.recordings[content][0].seconds
         return round(start, 6), round(end if seconds is None else min(end, seconds), 6)
+
+    @functools.cached_property
+    def _order(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows by content and number, and their keys: both (N,) int64."""
+        keys = (self.contents << NUMBER_BITS) | self.numbers
+        order = np.argsort(keys, kind="stable")
+        return order, keys[order]
+
+    def rows_between(self, content: int, start: float | None, end: float | None) -> np.ndarray:
+        """Return the rows of windows of a content that overlap a stretch by half.
+
+        Parameters
+        ----------
+        content : int
+            The content of a recording.
+        start, end : float or None
+            Seconds; None means the beginning or the end of the recording.
+
+        Returns
+        -------
+        array, (n,) int64
+            In the order of time: windows that share at least half of the shorter of window and
+            stretch. A window that covers exactly the stretch is returned alone.
+        """
+        order, keys = self._order
+        window_s, hop_s = self.network.window_s, self.network.hop_s
+        first = 0.0 if start is None else start
+        most = (1 << NUMBER_BITS) - 1
+        low = min(max(0, math.floor((first - window_s) / hop_s)), most)
+        high = most if end is None else min(max(0, math.ceil(end / hop_s)), most)
+        base = int(content) << NUMBER_BITS
+        slots = slice(*np.searchsorted(keys, [base + low, base + high + 1]))
+        rows = order[slots]
+        own = self.recordings.get(content)
+        seconds = own[0].seconds if own else None
+        length = math.inf if seconds is None else seconds
+        starts = self.numbers[rows] * hop_s
+        ends = np.minimum(starts + window_s, length)
+        last = length if end is None else end
+        is_same = (abs(starts - first) < SAME_S) & (abs(ends - last) < SAME_S)
+        shared = np.minimum(ends, last) - np.maximum(starts, first)
+        shorter = np.minimum(ends - starts, last - first)
+        is_half = (shared > 0) & (shared >= shorter / 2 - SAME_S)
+        chosen: np.ndarray = rows[is_same if is_same.any() else is_half]
+        return chosen
 
 
 class Archive:

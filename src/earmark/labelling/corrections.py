@@ -1,37 +1,30 @@
-"""The decisions file of a review: write it for people to fill in, read it back and apply it."""
+"""Apply a table of decisions to labelled data, and write one for people to fill in."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from earmark.data.clip import Clip, split_label
 from earmark.data.dataset import Dataset
-from earmark.data.remote import place_from
-from earmark.data.tables import read_table
-from earmark.errors import DataError, EarmarkError, did_you_mean, listed
-from earmark.system.files import not_a_file, write_whole
-from earmark.system.text import to_bytes, to_csv
+from earmark.errors import DataError, did_you_mean, listed
+from earmark.labelling.decisions import (
+    COLUMNS,
+    REVIEW_WORDS,
+    WORDS,
+    Decision,
+    in_force,
+    read_decisions,
+    write_decisions,
+)
 
 if TYPE_CHECKING:
     from earmark.labelling.suspects import Suspect
 
-COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")  # as in 0.1
-WORDS = ("keep", "relabel", "drop")  # or the name of a class; an empty cell means keep
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One row of the file: the decision on a clip, and the number of the row for errors."""
-
-    row: int
-    clip: Clip
-    word: str
-    suggested: str
+MEANS = {"": "keep", "yes": "relabel", "no": "keep", "skip": "keep"}  # on a clip with a label
 
 
 def write(path: Path, suspects: Iterable[Suspect]) -> None:
@@ -39,28 +32,31 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
 
     Paths are relative to the file. An existing file may have decisions, so it raises EarmarkError.
     """
-    if path.exists():
-        raise EarmarkError(f"{path} already exists. Name a new file, or delete this one.")
-    rows: list[Sequence[object]] = [COLUMNS]
-    for suspect in suspects:
-        clip = suspect.clip
-        ends = ("" if x is None else repr(x) for x in (clip.start, clip.end))
-        place = place_from(clip, Path(os.path.abspath(path)).parent)
-        doubt = f"{suspect.doubt:.4f}"
-        rows.append([place, *ends, clip.label, suspect.suggested, doubt, ""])
-    write_whole(path, to_bytes(to_csv(rows)))
+    decisions = (
+        Decision(
+            place=suspect.clip.place,
+            start=suspect.clip.start,
+            end=suspect.clip.end,
+            label=suspect.clip.label or "",
+            suggested=suspect.suggested or "",
+            evidence=suspect.doubt,
+        )
+        for suspect in suspects
+    )
+    write_decisions(path, decisions, COLUMNS)
 
 
 def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
     """Return ``dataset`` after the decisions in ``path``, and counts of what was done.
 
-    The counts are of clips 'relabelled', 'dropped' and 'kept'. Raises DataError for a decision that
-    is neither a word nor a class, for a clip that is not in the data or has another label there,
-    and for decisions that contradict each other.
+    The table may be one of ``earmark review`` or of ``earmark label``. The counts are of clips
+    'relabelled', 'dropped' and 'kept'. Raises DataError for a decision that is neither a word nor a
+    class, for a clip that is not in the data or has another label there, and for decisions that
+    contradict each other.
     """
     by_key: dict[object, list[Decision]] = {}
-    for decision in _read(dataset, path):
-        by_key.setdefault(decision.clip.key, []).append(decision)
+    for key, decision in _read(dataset, path):
+        by_key.setdefault(key, []).append(decision)
     clips: list[Clip] = []
     counts: Counter[str] = Counter()
     for clip in dataset:
@@ -76,65 +72,76 @@ def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
     return replace(dataset, clips=tuple(clips)), counts
 
 
-def _read(dataset: Dataset, path: Path) -> list[Decision]:
-    """Return the decisions in ``path``, each checked against ``dataset``."""
-    if problem := not_a_file(path):
-        raise DataError(f"{path} {problem}. Give the file that `earmark review -o` wrote.")
-    if not path.is_file():
-        raise DataError(f"{path} does not exist. Give the file that `earmark review -o` wrote.")
-    table = read_table(Path(os.path.abspath(path)), set(COLUMNS))
-    for column in COLUMNS:
-        if column not in table.columns and column != "evidence":
-            raise DataError(
-                f"{path} has no column {column!r}. Give the file that `earmark review -o` wrote."
-            )
+def _read(dataset: Dataset, path: Path) -> list[tuple[object, Decision]]:
+    """Return the decisions in ``path`` with the keys of their clips, checked against the data.
+
+    Their words are 'keep', 'relabel', 'drop' or a whole label.
+    """
     known = {clip.key: clip for clip in dataset}
-    decisions = []
-    for number, row in table.rows:
-        cells = {name: str(row.get(name) or "") for name in COLUMNS}
-        cells |= {name: cells[name].strip() for name in COLUMNS if name != "path"}
-        try:
-            start, end = (float(cells[name]) if cells[name] else None for name in ("start", "end"))
-        except ValueError as error:
-            raise DataError(
-                f"{path}, row {number}: start is {cells['start']!r} and end is {cells['end']!r}."
-                " Give seconds, such as 1.5."
-            ) from error
-        at = os.path.abspath(table.folder / cells["path"])
-        clip = known.get((at, start or 0.0, end))
+    decisions, contradictions = in_force(read_decisions(path, dataset.labels))
+    for first, second in contradictions:
+        raise DataError(
+            f"{path}, rows {first.row}, {second.row}: {first.who} and {second.who} contradict each"
+            f" other on {first.place}. Keep one."
+        )
+    checked = list[tuple[object, Decision]]()
+    for decision in decisions:
+        where = f"{path}, row {decision.row}"
+        clip = known.get((decision.place, decision.start or 0.0, decision.end))
         if clip is None:
             raise DataError(
-                f"{path}, row {number}: {dataset.source} has no clip {cells['path']!r}. Give the"
-                " data that was reviewed."
+                f"{where}: {dataset.source} has no clip {decision.place!r}. Give the data that was"
+                " reviewed."
             )
-        if clip.label != cells["label"]:
+        if decision.is_answer and not decision.label:
+            decision = _with_label(dataset, where, clip, decision)
+        if clip.label != decision.label:
             raise DataError(
-                f"{path}, row {number}: {cells['path']!r} is labelled {clip.label!r} in"
-                f" {dataset.source} and {cells['label']!r} here. Review the data again."
+                f"{where}: {decision.place!r} is labelled {clip.label!r} in {dataset.source} and"
+                f" {decision.label!r} here. Review the data again."
             )
-        word = _word(dataset, f"{path}, row {number}", cells)
-        decisions.append(Decision(number, clip, word, cells["suggested"]))
-    return decisions
+        word = decision.word if decision.names_class else MEANS.get(decision.word, decision.word)
+        decision = replace(decision, word=word)
+        _check_word(dataset, where, decision)
+        checked.append((clip.key, decision))
+    return checked
 
 
-def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
-    """Return the decision of a row, one of WORDS or a whole label; DataError if it is neither."""
-    word = cells["decision"] or "keep"
-    if word == "relabel" and not cells["suggested"]:
+def _with_label(dataset: Dataset, where: str, clip: Clip, decision: Decision) -> Decision:
+    """Return an answer on one class as a decision on the whole label of a clip."""
+    own, asked = dataset.classes(clip), split_label(decision.suggested, dataset.separator)
+    decision = replace(decision, label=clip.label or "")
+    if dataset.separator and decision.word == "yes":
+        names = dict.fromkeys((*own, *asked))
+        return replace(decision, suggested=dataset.separator.join(names))
+    if decision.word != "no" or set(asked).isdisjoint(own):
+        return decision
+    rest = [name for name in own if name not in asked]
+    if not rest:
+        raise DataError(
+            f"{where}: the answer is that {decision.suggested!r} is not there, but"
+            f" {decision.place!r} is labelled {clip.label!r}. Write its class, or 'drop'."
+        )
+    return replace(decision, word="relabel", suggested=(dataset.separator or "").join(rest))
+
+
+def _check_word(dataset: Dataset, where: str, decision: Decision) -> None:
+    """Refuse a word that is neither one of ``WORDS`` nor made of classes of the data."""
+    if decision.word in ("keep", "drop"):
+        return
+    is_relabel = decision.word == "relabel"
+    if is_relabel and not decision.suggested:
         raise DataError(
             f"{where}: 'relabel' needs a suggestion, but there is none. Write the class instead."
         )
-    label = cells["suggested"] if word == "relabel" else word
-    if word in ("keep", "drop"):
-        return word
+    label = decision.suggested if is_relabel else decision.word
     for name in split_label(label, dataset.separator):
         if name not in dataset.labels:
-            known = [*WORDS, *dataset.labels]
             raise DataError(
-                f"{where}: the decision {name!r} is unknown.{did_you_mean(name, known)} Give keep,"
-                f" relabel, drop, or a class: {listed(dataset.labels)}."
+                f"{where}: the decision {name!r} is unknown."
+                f"{did_you_mean(name, [*WORDS, *dataset.labels])} Give {', '.join(REVIEW_WORDS)},"
+                f" or a class: {listed(dataset.labels)}."
             )
-    return word
 
 
 def _label(dataset: Dataset, path: Path, clip: Clip, decisions: Sequence[Decision]) -> str | None:

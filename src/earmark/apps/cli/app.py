@@ -14,6 +14,7 @@ from earmark.apps.cli import (
     evaluate,
     export,
     index,
+    label,
     predict,
     pull,
     push,
@@ -33,7 +34,7 @@ app = new_app(
 )
 add(app, train.train, evaluate.evaluate, review.review, compare.compare, predict.predict)
 add(app, detect.detect, stream.stream, tag.tag, embed.embed, doctor.doctor, demo.demo)
-add(app, index.index, search.search)
+add(app, index.index, search.search, label.label)
 add(app, push.push, pull.pull)
 add(app, export.export, serve.serve, studio.studio)
 for group, name in ((backbones.app, "backbones"), (data.app, "data"), (cache.app, "cache")):

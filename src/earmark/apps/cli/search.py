@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from earmark.labelling.searching import Stretch
 
 ARCHIVE = Argument(metavar="ARCHIVE", help="The folder that `earmark index` wrote.")
+LIKE = "A clip that sounds like what to find: CLIP or CLIP:START-END; repeat it."
+WHERE = Option([], help="Only recordings whose column has this value: site=north, date>=2024-05.")
+NETWORK = Option(None, help="The network to search with, if the archive has several: NAME.")
 COLUMNS = ("path", "start", "end", "score", "windows", "is_gone", "dataset")
 
 
@@ -66,20 +69,14 @@ class FoundOptions:
 def search(
     *,
     archive: Path = ARCHIVE,
-    like: list[str] = Option(
-        ..., help="A clip that sounds like what to find: CLIP or CLIP:START-END; repeat it."
-    ),
+    like: list[str] = Option(..., help=LIKE),
     unlike: list[str] = Option([], help="A clip of what not to find, in the same form."),
     top: int = Option(50, min=1, help="Number of stretches to list, nearest first."),
     per_recording: int | None = Option(
         None, min=1, help="The most stretches of one recording; by default as many as there are."
     ),
-    where: list[str] = Option(
-        [], help="Only recordings whose column has this value: site=north, date>=2024-05."
-    ),
-    backbone: str | None = Option(
-        None, help="The network to search with, if the archive has several: NAME."
-    ),
+    where: list[str] = WHERE,
+    backbone: str | None = NETWORK,
     found: FoundOptions,
     allow_remote: bool = ALLOW_REMOTE,
 ) -> None:
@@ -96,7 +93,7 @@ def search(
     conditions = [Condition.parse(text) for text in where]
     likes, unlikes = ([Example.parse(text) for text in texts] for texts in (like, unlike))
     for example in (*likes, *unlikes):
-        _check_example(example, allow_remote)
+        check_example(example, allow_remote)
     from earmark.embeddings.archive import Archive
 
     with Archive(archive) as opened:
@@ -113,7 +110,8 @@ def search(
         say("nothing was found")
 
 
-def _check_example(example: Example, allow_remote: bool) -> None:
+def check_example(example: Example, allow_remote: bool) -> None:
+    """Refuse an example that is not there, or that is elsewhere without permission."""
     from earmark.system.objects import is_uri
 
     if is_uri(example.place):

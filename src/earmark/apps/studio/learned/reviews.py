@@ -16,8 +16,8 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.other_columns import other_columns
 from earmark.data.tables import Table, read_table
-from earmark.errors import DataError, EarmarkError, amount, did_you_mean, listed
-from earmark.labelling import corrections
+from earmark.errors import EarmarkError, amount, did_you_mean, listed
+from earmark.labelling import corrections, decisions
 from earmark.system.files import open_file, write_whole
 from earmark.system.text import to_bytes, to_csv
 
@@ -155,13 +155,8 @@ class Reviews:
         return self.folder.path / DECISIONS / f"{name}.csv"
 
     def _table(self, name: str) -> Table:
-        table = read_table(self._path(name).absolute(), set(corrections.COLUMNS))
-        missing = [c for c in corrections.COLUMNS if c not in table.columns and c != "evidence"]
-        if missing:
-            raise DataError(
-                f"{table.name} has no column {missing[0]!r}, so it is no file of decisions. Move it"
-                " elsewhere."
-            )
+        table = read_table(self._path(name).absolute(), set(decisions.ALL_COLUMNS))
+        decisions.check_columns(table)
         return table
 
     def _record(self, name: str) -> dict[str, Any]:
@@ -185,9 +180,11 @@ class Reviews:
         """Refuse a decision that ``review --apply`` would refuse."""
         if word == "relabel" and not row.get("suggested"):
             raise EarmarkError("there is no suggestion for this clip. Choose a class instead.")
-        if word in ("", *corrections.WORDS):
+        if word in ("", *decisions.REVIEW_WORDS):
             return
         dataset = Dataset.read(self.folder.path)
+        if word in decisions.ANSWERS and (word != "yes" or row.get("suggested")):
+            return
         if word not in dataset.labels:
             raise EarmarkError(
                 f"there is no class {word!r}.{did_you_mean(word, dataset.labels)} Choose one of"
