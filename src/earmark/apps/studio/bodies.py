@@ -128,3 +128,28 @@ class Kept(_Body):
 
     stretches: Annotated[list[Stretch], Field(min_length=1, max_length=200)]
     label: Text
+
+
+class Asked(_Body):
+    """Which class a person labels in an archive."""
+
+    archive: Text
+    name: Annotated[Text, Field(min_length=1)]
+    who: Annotated[Text, Field(max_length=100)] = ""
+
+
+class Round(Asked):
+    """A round of windows; the one that is open, unless it is to be a ``fresh`` one."""
+
+    fresh: bool = False
+    where: Conditions = []
+    group: Text | None = None
+    like: Stretches = []
+
+
+class Answer(Asked):
+    """The answer on a window of a round."""
+
+    round: Id
+    number: Annotated[int, Field(ge=0, le=1_000)]
+    word: Annotated[Text, Field(min_length=1)]

@@ -13,6 +13,7 @@ from earmark.apps.service.logs import Log, frames_of
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.settings import is_loopback
 from earmark.apps.studio.find.finds import Finds
+from earmark.apps.studio.find.rounds import Rounds
 from earmark.apps.studio.find.sources import Sources
 from earmark.apps.studio.folder.folder import Folder, Located
 from earmark.apps.studio.jobs.jobs import Jobs
@@ -48,7 +49,7 @@ class Studio:
         self.notices, self.hearers = Notices(), StudioHearers(settings, path)
         self.tries, self.sounds = Tries(path), Sounds()
         self.sources = Sources(path, settings.recordings)
-        self.finds = Finds(path, self.sources)
+        self.finds, self.rounds = Finds(path, self.sources), Rounds(path)
         self.jobs = Jobs(path, self._job_changed, self.sources.named)
         self._remedies: Remedies | None = None
         self._reviews: Reviews | None = None

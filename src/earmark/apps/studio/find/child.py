@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +27,10 @@ from earmark.labelling.searching import embed_example, load_network, query_of, s
 
 if TYPE_CHECKING:
     from earmark.backbones.base import Backbone
+    from earmark.labelling.rounds import LabelSession
 
 MOST_OPEN = 2  # archives
+MOST_SESSIONS = 4  # classes that are labelled, of an archive
 MOST_EXAMPLES = 256  # whose embeddings are kept
 MOST_LISTED = 100  # recordings that are gone, or that could not be read
 MOST_VALUES = 40  # of a column, that are offered
@@ -40,6 +44,7 @@ class Opened:
         self.stamp = stamp_of(path)
         self.archive = Archive(path)
         self._windows: dict[int, Windows] = {}
+        self.sessions: collections.OrderedDict[str, LabelSession] = collections.OrderedDict()
 
     def windows(self, network: ArchiveNetwork) -> Windows:
         """Return the windows of a network, which are listed once."""
@@ -79,6 +84,12 @@ class Finder:
         import torch
 
         torch.set_num_threads(1)
+        self._roles: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "about": self._about,
+            "search": self._search,
+            "round": self._round,
+            "cut": _cut,
+        }
         self._open: collections.OrderedDict[str, Opened] = collections.OrderedDict()
         self._networks: dict[str, Backbone] = {}
         self._examples: collections.OrderedDict[tuple[Any, ...], np.ndarray] = (
@@ -88,8 +99,7 @@ class Finder:
     def answer(self, value: dict[str, Any], _: bytes) -> frames.Message:
         """Return the answer to a message, or why there is none."""
         try:
-            do = {"about": self._about, "search": self._search, "cut": _cut}[value["do"]]
-            return do(value), b""
+            return self._roles[value["do"]](value), b""
         except AudioError as error:
             return {"error": f"the example {error.reason}. Give another one."}, b""
         except EarmarkError as error:
@@ -155,6 +165,49 @@ class Finder:
             for stretch in found
         ]
         return {"hits": hits, "windows": len(windows), "said": _said(windows, conditions)}
+
+    def _round(self, value: dict[str, Any]) -> dict[str, Any]:
+        found = self._session(value).next_round(value["count"])
+        proposals = [
+            {
+                "recording": recording_json(each.recording),
+                "start": each.start,
+                "end": each.end,
+                "score": each.score,
+                "why": each.why,
+                "chance": each.chance,
+            }
+            for each in found.proposals
+        ]
+        return {
+            "proposals": proposals,
+            "standing": asdict(found.standing),
+            "notes": list(found.notes),
+        }
+
+    def _session(self, value: dict[str, Any]) -> LabelSession:
+        """Return what proposes windows; one for a class, a person and conditions."""
+        from earmark.labelling.labels import LabelFile, labels_of
+        from earmark.labelling.rounds import LabelSession
+
+        opened = self.opened(value["archive"])
+        key = json.dumps([value[name] for name in ("name", "who", "where", "group", "like")])
+        session = opened.sessions.pop(key, None)
+        if session is None:
+            network = opened.archive.network()
+            session = LabelSession(
+                opened.archive,
+                value["name"],
+                LabelFile(labels_of(value["archive"]), value["who"] or None),
+                network=network,
+                group=value["group"],
+                where=conditions_of(value["where"], opened.windows(network)),
+                examples=examples_of(value["like"]),
+            )
+        opened.sessions[key] = session
+        while len(opened.sessions) > MOST_SESSIONS:
+            opened.sessions.popitem(last=False)
+        return session
 
 
 def examples_of(values: Sequence[dict[str, Any]]) -> list[Example]:

@@ -8,12 +8,15 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from earmark.apps.service.problems import ProblemError
 from earmark.apps.studio import bodies
 from earmark.apps.studio.answers import Json, found
 from earmark.apps.studio.find.finds import archives_in
 from earmark.apps.studio.find.keeping import keep
+from earmark.apps.studio.folder import views
 from earmark.apps.studio.folder.folder import Folder, Located
 from earmark.apps.studio.jobs.commands import command_text
+from earmark.apps.studio.mistakes import GONE
 from earmark.apps.studio.routes.given import TheFolder, TheStudio
 from earmark.apps.studio.studio import Studio
 from earmark.errors import EarmarkError
@@ -35,14 +38,24 @@ async def archive(studio: TheStudio, name: str) -> Json:
         return Json({"name": name, **await studio.finds.ask("about", name)})
 
 
+@router.get("/examples/{id}")
+def example(folder: TheFolder, id: str) -> Json:
+    """Return a clip of the folder, to be an example."""
+    with folder.ledger.lock:
+        known = views.find(folder.ledger, id)
+    if known is None:
+        raise ProblemError(404, GONE)
+    return Json(views.clip_json(folder.ledger, known[1], known[2]))
+
+
 @router.post("/search")
 async def search(studio: TheStudio, folder: TheFolder, body: bodies.Search) -> Json:
     """Return the stretches that sound like examples, the nearest first."""
     if not body.like:
         raise EarmarkError("a search needs an example. Choose one.")
-    likes = await asyncio.to_thread(_located, studio, folder, body.like)
-    unlikes = await asyncio.to_thread(_located, studio, folder, body.unlike)
-    examples = {"like": _asked(likes), "unlike": _asked(unlikes), "where": body.where}
+    likes = await asyncio.to_thread(located, studio, folder, body.like)
+    unlikes = await asyncio.to_thread(located, studio, folder, body.unlike)
+    examples = {"like": asked(likes), "unlike": asked(unlikes), "where": body.where}
     most = {"top": body.top, "per_recording": body.per_recording}
     with found():
         answer = await studio.finds.ask("search", body.archive, **examples, **most)
@@ -64,7 +77,7 @@ async def kept(studio: TheStudio, folder: TheFolder, body: bodies.Kept) -> Json:
         return Json(await keep(folder, studio.finds, stretches, body.label))
 
 
-def _located(studio: Studio, folder: Folder, stretches: Sequence[bodies.Stretch]) -> list[Located]:
+def located(studio: Studio, folder: Folder, stretches: Sequence[bodies.Stretch]) -> list[Located]:
     """Return where examples are; ends are counted from the start of a clip."""
     places = []
     for stretch in stretches:
@@ -78,7 +91,8 @@ def _located(studio: Studio, folder: Folder, stretches: Sequence[bodies.Stretch]
     return places
 
 
-def _asked(examples: Sequence[Located]) -> list[dict[str, Any]]:
+def asked(examples: Sequence[Located]) -> list[dict[str, Any]]:
+    """Return examples as the process takes them."""
     return [{"path": str(e.path), "start": e.start, "end": e.end} for e in examples]
 
 
