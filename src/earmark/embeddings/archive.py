@@ -143,9 +143,29 @@ class Windows:
 
     def similarities(self, query: np.ndarray) -> np.ndarray:
         """Return how near each window is to a query (D,) of unit length: (N,) float32, -1 to 1."""
-        parts = [(part.file, part.clips) for part in self.table.parts]
-        similarities: np.ndarray = self.vectors.similarities(parts, query)[self.table.rows]
+        similarities: np.ndarray = self.vectors.similarities(self._parts, query)[self.table.rows]
         return similarities
+
+    def vectors_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors (n, D) float32, of unit length, of windows (n,)."""
+        return self.vectors.of_rows(self._parts, self.table.rows[rows])
+
+    @property
+    def _parts(self) -> list[tuple[str, int]]:
+        return [(part.file, part.clips) for part in self.table.parts]
+
+    def overlapping(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows of windows that share sound with some of ``rows`` (n,), also these."""
+        order, keys = self._order
+        steps = math.ceil(self.network.window_s / self.network.hop_s - 1e-6) - 1
+        own = (self.contents[rows] << NUMBER_BITS) | self.numbers[rows]
+        wanted = np.unique(
+            own[:, None] + np.arange(-steps, steps + 1)
+        )  # another content is far away
+        slots = np.searchsorted(keys, wanted)
+        is_there = keys[np.minimum(slots, len(keys) - 1)] == wanted if len(keys) else slots < 0
+        overlapping: np.ndarray = order[slots[is_there]]
+        return overlapping
 
     def span(self, content: int, first: int, last: int) -> tuple[float, float]:
         """Return start and end, in seconds, of the windows ``first`` to ``last`` of a content."""

@@ -122,17 +122,30 @@ class VectorFiles:
         write_whole(self.path(part_file), self._made(part_file).tobytes())
 
     def blocks(self, part_file: str, rows: int) -> Iterator[np.ndarray]:
-        """Yield the vectors of a part in blocks of rows (n, D) float16, from its file if possible.
-
-        The file is mapped, because a copy of it would cost half as much as the search.
-        """
-        vectors: np.ndarray
-        if self.is_there(part_file, rows):
-            shape = (rows, len(self.centre.mean))
-            vectors = np.asarray(np.memmap(self.path(part_file), "<f2", "c", shape=shape))
-        else:
-            vectors = self._made(part_file)
+        """Yield the vectors of a part in blocks of rows (n, D) float16."""
+        vectors = self._matrix(part_file, rows)
         yield from (vectors[first : first + BLOCK_ROWS] for first in range(0, rows, BLOCK_ROWS))
+
+    def _matrix(self, part_file: str, rows: int) -> np.ndarray:
+        """Return the vectors of a part (rows, D) float16.
+
+        The file is mapped, because a copy of it would cost half as much as a search.
+        """
+        if not self.is_there(part_file, rows):
+            return self._made(part_file)
+        shape = (rows, len(self.centre.mean))
+        return np.asarray(np.memmap(self.path(part_file), "<f2", "c", shape=shape))
+
+    def of_rows(self, parts: Sequence[tuple[str, int]], rows: np.ndarray) -> np.ndarray:
+        """Return the vectors (n, D) float32 of rows (n,), counted over parts (name, rows)."""
+        vectors = np.empty((len(rows), len(self.centre.mean)), np.float32)
+        first = 0
+        for name, count in parts:
+            own = np.flatnonzero((rows >= first) & (rows < first + count))
+            if len(own):
+                vectors[own] = self._matrix(name, count)[rows[own] - first]
+            first += count
+        return vectors
 
     def is_there(self, part_file: str, rows: int) -> bool:
         """Return whether a part has its file."""

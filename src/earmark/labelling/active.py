@@ -1,0 +1,191 @@
+"""Active learning: a head of one class, and the windows whose labels help it most.
+
+A dozen has windows that the head is sure of, windows that it is uncertain about, and a few drawn at
+random from the rest. The sure ones are drawn at random too, so that their labels say how precise
+the head is. The uncertain ones are those nearest to the threshold, with a quota for each group,
+and none much like another one: a dozen of neighbours teaches less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+RIDGE = 0.1  # of the weights of a head; vectors have unit length
+STEPS = 8  # of Newton's method, which has converged by then
+LEAST_CURVATURE = 1e-4
+RANDOM = 1 / 6  # of a dozen: two
+SURE = 1 / 2  # of the rest
+QUOTA = 1 / 4  # of a dozen: the most of one group
+ALIKE = 0.6  # cosine of two windows, above which only one is asked for
+LEAST_SURE = 20  # windows among which the sure ones are drawn
+LOOKED_AT = 500  # windows nearest to the threshold among which the uncertain ones are chosen
+UNIFORM = 0.1  # of the random draws: without regard to the scores
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head of one class: the score of vectors (n, D) is ``x @ weights + bias``."""
+
+    weights: np.ndarray
+    bias: float
+
+    def margins(self, vectors: np.ndarray) -> np.ndarray:
+        """Return margins (n,); the head takes those of 0 and more for the class."""
+        margins: np.ndarray = vectors @ self.weights + np.float32(self.bias)
+        return margins
+
+
+def probability(margins: np.ndarray) -> np.ndarray:
+    """Return scores (n,) from 0 to 1 for margins (n,)."""
+    scores: np.ndarray = 1 / (1 + np.exp(-np.clip(margins, -30, 30)))
+    return scores
+
+
+def fit_head(vectors: np.ndarray, is_class: np.ndarray, weights: np.ndarray) -> Head:
+    """Fit a logistic regression with a ridge penalty.
+
+    Parameters
+    ----------
+    vectors : array, (n, D)
+        Vectors of unit length.
+    is_class : array, (n,) bool
+    weights : array, (n,)
+        How much each vector counts, more than 0.
+
+    Notes
+    -----
+    Newton's method on the n coefficients of the vectors, as n is smaller than D or not much larger.
+    """
+    kernel = vectors.astype(np.float64) @ vectors.T.astype(np.float64) + 1.0  # 1: the bias
+    margins = np.zeros(len(kernel))
+    coefficients = margins
+    for _ in range(STEPS):
+        p = probability(margins)
+        curvature = weights * np.maximum(p * (1 - p), LEAST_CURVATURE)
+        target = margins + weights * (is_class - p) / curvature
+        coefficients = np.linalg.solve(kernel + np.diag(RIDGE / curvature), target)
+        margins = kernel @ coefficients
+    return Head((vectors.T @ coefficients).astype(np.float32), float(coefficients.sum()))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Rows of windows to ask for, why, and with which chance each was drawn (nan: not drawn)."""
+
+    rows: list[int] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
+    chances: list[float] = field(default_factory=list)
+
+    def add(self, row: int, why: str, chance: float = math.nan) -> None:
+        """Add a window."""
+        self.rows.append(row)
+        self.why.append(why)
+        self.chances.append(chance)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The windows that may be asked for: n of them.
+
+    Attributes
+    ----------
+    rows : array, (n,) int64
+        Their rows in the archive.
+    margins : array, (n,)
+        Margins of the head.
+    groups : array, (n,) int64
+        The group of each, such as its recording.
+    """
+
+    rows: np.ndarray
+    margins: np.ndarray
+    groups: np.ndarray
+
+    def sure(self) -> np.ndarray:
+        """Return a mask (n,) of the windows that the head takes for the class.
+
+        If these are few, it has the windows with the highest margins, LEAST_SURE at least.
+        """
+        mask: np.ndarray = self.margins >= 0
+        least = min(LEAST_SURE, len(mask))
+        if int(mask.sum()) < least:
+            mask = np.zeros(len(mask), bool)
+            mask[np.argpartition(-self.margins, least - 1)[:least]] = True
+        return mask
+
+    def nearest(self, count: int) -> np.ndarray:
+        """Return positions (count,) of the windows nearest to the threshold, nearest first."""
+        distance = np.abs(self.margins)
+        count = min(count, len(distance))
+        near = np.argpartition(distance, count - 1)[:count] if count else np.zeros(0, np.int64)
+        return near[np.argsort(distance[near], kind="stable")]
+
+
+def draw(pool: Pool, count: int, rng: np.random.Generator) -> Chosen:
+    """Draw the sure and the random windows of a dozen of ``count``.
+
+    Most of the random ones are drawn in proportion to the scores of the head.
+    """
+    chosen = Chosen()
+    is_sure = pool.sure()
+    several = round(count * RANDOM)
+    sure = np.flatnonzero(is_sure)
+    n = min(len(sure), round((count - several) * SURE))
+    for position in rng.choice(sure, n, replace=False).tolist():
+        chosen.add(int(pool.rows[position]), "sure", n / len(sure))
+    rest = np.flatnonzero(~is_sure)
+    n = min(len(rest), several)
+    if n:
+        scores = probability(pool.margins[rest]).astype(np.float64)
+        share = (1 - UNIFORM) * scores / scores.sum() + UNIFORM / len(rest)
+        for k in rng.choice(len(rest), n, replace=False, p=share).tolist():
+            chosen.add(int(pool.rows[rest[k]]), "random", min(1.0, n * float(share[k])))
+    return chosen
+
+
+def add_uncertain(
+    pool: Pool,
+    positions: np.ndarray,
+    vectors: np.ndarray,
+    taken: np.ndarray,
+    count: int,
+    chosen: Chosen,
+) -> None:
+    """Add uncertain windows until ``chosen`` has ``count`` of them.
+
+    Parameters
+    ----------
+    pool : Pool
+    positions : array, (m,) int64
+        Windows of the pool, nearest to the threshold first, with their ``vectors`` (m, D).
+    taken : array, (c, D)
+        The vectors of those that are chosen; ``chosen`` has them.
+    """
+    most = max(1, round(count * QUOTA))
+    at = {int(row): k for k, row in enumerate(pool.rows[positions])}
+    per_group = Counter(pool.groups[np.isin(pool.rows, chosen.rows)].tolist())
+    near = [vectors @ vector for vector in taken]
+    likeness = np.max(near, 0) if near else np.full(len(positions), -1.0)
+    own = {at[row] for row in chosen.rows if row in at}
+
+    def take(order: Iterable[int], is_strict: bool) -> None:
+        nonlocal likeness
+        for k in order:
+            if len(chosen.rows) >= count:
+                return
+            group = int(pool.groups[positions[k]])
+            is_refused = likeness[k] > ALIKE or per_group[group] >= most
+            if k in own or (is_strict and is_refused):
+                continue
+            own.add(k)
+            per_group[group] += 1
+            chosen.add(int(pool.rows[positions[k]]), "uncertain")
+            likeness = np.maximum(likeness, vectors @ vectors[k])
+
+    take(range(len(positions)), True)
+    take(range(len(positions)), False)  # a small archive has no others
