@@ -109,6 +109,8 @@ class Rounds:
         """
         file = _file(archive, who)
         with self._lock:
+            if not _has_answered(file):
+                return None
             taken = file.undo()
             if taken is None:
                 return None
@@ -218,6 +220,12 @@ def _stretch(asked: Asked) -> tuple[str, float, float]:
 
 def _is(asked: Asked, decision: Decision) -> bool:
     return _stretch(asked) == decision.stretch
+
+
+def _has_answered(file: LabelFile) -> bool:
+    """Return whether the last label of a person is an answer, and not an example that was given."""
+    own = [decision for decision in file.read().decisions if decision.who == file.who]
+    return bool(own) and own[-1].evidence is not None
 
 
 def _again(decision: Decision) -> Asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,8 +11,9 @@ from fastapi import APIRouter
 from earmark.apps.studio import bodies
 from earmark.apps.studio.answers import Json, found
 from earmark.apps.studio.find.rounds import COUNT, class_of, classes_in
-from earmark.apps.studio.folder.folder import Folder
+from earmark.apps.studio.folder.folder import Folder, Located
 from earmark.apps.studio.jobs.commands import shown_command
+from earmark.apps.studio.places import PRIVATE
 from earmark.apps.studio.routes.finds import asked, located
 from earmark.apps.studio.routes.given import TheFolder, TheStudio
 from earmark.apps.studio.studio import Studio
@@ -39,8 +41,7 @@ async def round_(studio: TheStudio, folder: TheFolder, body: bodies.Round) -> Js
     if not body.fresh:
         kept = await asyncio.to_thread(studio.rounds.open, path, name, body.who)
     if kept is None:
-        examples = body.like or await asyncio.to_thread(_own, folder, name)
-        likes = asked(await asyncio.to_thread(located, studio, folder, examples))
+        likes = await asyncio.to_thread(_examples, studio, folder, name, body.like)
         answer = await studio.finds.ask(
             "round",
             body.archive,
@@ -48,7 +49,7 @@ async def round_(studio: TheStudio, folder: TheFolder, body: bodies.Round) -> Js
             who=body.who,
             where=body.where,
             group=body.group,
-            like=likes,
+            like=asked(likes),
             count=COUNT,
         )
         kept = await asyncio.to_thread(studio.rounds.begin, path, name, body.who, answer)
@@ -79,10 +80,18 @@ async def undo(studio: TheStudio, folder: TheFolder, body: bodies.Asked) -> Json
     return Json(taken)
 
 
-def _own(folder: Folder, name: str) -> list[bodies.Stretch]:
-    """Return clips of the folder as examples of their class."""
+def _examples(
+    studio: Studio, folder: Folder, name: str, given: Sequence[bodies.Stretch]
+) -> list[Located]:
+    """Return examples of a class, which become labels: those given, and clips of the folder.
+
+    Uploads that are only tried are left out, because they are deleted.
+    """
     clips = folder.clips(label=name, count=MOST_OWN)["clips"]
-    return [bodies.Stretch(id=clip["id"]) for clip in clips]
+    own = [bodies.Stretch(id=clip["id"]) for clip in clips if clip["error"] is None]
+    private = studio.path / PRIVATE
+    places = located(studio, folder, [*given, *own])
+    return [place for place in places if not place.path.is_relative_to(private)]
 
 
 def _shown(studio: Studio, folder: Folder, kept: dict[str, Any]) -> dict[str, Any]:

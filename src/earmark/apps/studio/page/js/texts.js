@@ -837,8 +837,8 @@ export const FIND = {
   classHow: 'What you listen for, one class at a time. If your data has clips of it, they are the first examples.',
   who: 'Your name',
   whoHow: 'It stands beside each of your answers.',
-  exampleTitle: 'Examples',
-  exampleHow: 'Needed once, if neither your data nor the labels have one. Those of the search are used.',
+  /** @param {number} n */
+  takeExamples: (n) => `${n === 1 ? 'The example of the search is' : `The ${number(n)} examples of the search and what was marked Yes are`} of this class`,
   group: 'At most a few windows from each',
   recording: 'recording',
   begin: 'Begin',
@@ -872,9 +872,9 @@ export const FIND = {
   standingTitle: 'Where you stand',
   /** @param {number} all @param {number} yes @param {number} no */
   answered: (all, yes, no) => `${count(all, 'answer')} so far: ${number(yes)} yes, ${number(no)} no.`,
-  precision: 'Of what it would call the class now, right',
-  total: 'Windows of the class in the archive',
-  unseen: 'Of them, not labelled yet',
+  precision: 'Right, of what it would take for the class now',
+  total: 'How often it is in the archive',
+  unseen: 'Of these, heard by nobody yet',
   notYet: 'not known yet: more answers are needed',
   /** @param {string} value @param {string} low @param {string} high */
   between: (value, low, high) => `${value} (${low} to ${high})`,

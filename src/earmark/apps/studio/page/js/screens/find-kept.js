@@ -27,6 +27,12 @@ export const exampleOf = ({ id, name, start, end }) => ({ id, name, label: null,
 /** What the server is told of an example. @param {Example} example */
 export const asked = ({ id, from, to }) => ({ id, start: from ?? null, end: to ?? null });
 
+/** Examples that stay: not what was only recorded or uploaded to search with. @returns {Example[]} */
+export function lasting() {
+  const marked = (kept.hits ?? []).filter((hit) => kept.marks.get(keyOf(hit)) && !hit.silent).map(exampleOf);
+  return [...kept.like, ...marked].filter(({ label, from }) => label !== null || from != null);
+}
+
 /** The conditions as they are written on the command line. */
 export const conditions = () => Object.entries(kept.where).filter(([, value]) => value).map(([column, value]) => (column ? `${column}=${value}` : value));
 

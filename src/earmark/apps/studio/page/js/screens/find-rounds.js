@@ -5,7 +5,7 @@ import { h, icon, put, say } from '../dom.js';
 import { button, ear, label, trouble } from '../parts.js';
 import { stop } from '../player.js';
 import { FIND } from '../texts.js';
-import { asked, conditions, kept } from './find-kept.js';
+import { asked, conditions, kept, lasting } from './find-kept.js';
 import { standingBox } from './find-standing.js';
 import { aboutOf, stretchTile, timeOf } from './find-tile.js';
 import { capital, isTaken, sentenceOf } from './learning.js';
@@ -37,6 +37,7 @@ export class Rounds {
     this.name = name;
     this.who = storage.get();
     this.group = '';
+    this.examples = false; // whether those of the search are of the class
     /** @type {Round|null} */ this.round = null;
     /** @type {Object<string, {yes: number, no: number}>} */ this.counts = {};
     this.at = 0;
@@ -68,13 +69,19 @@ export class Rounds {
     const start = button(FIND.begin, { primary: true, key: 'Enter', onclick: () => this.begin(input.value, who.value) });
     const input = h('input#round-class', { type: 'text', list: 'round-classes', value: this.name || kept.label, maxlength: 100, oninput: () => changed() });
     const who = h('input#round-who', { type: 'text', value: this.who, maxlength: 60, autocomplete: 'name' });
-    const changed = () => start.toggleAttribute('disabled', !input.value.trim());
+    const given = lasting(), takes = h('input', { type: 'checkbox', onchange: () => { this.examples = takes.checked; } });
+    const changed = () => {
+      const name = input.value.trim(), isKnown = Boolean(this.counts[name]?.yes) || state().classes.some((one) => one.name === name);
+      start.toggleAttribute('disabled', !name);
+      this.examples = takes.checked = Boolean(given.length && name && !isKnown);
+    };
     changed();
     const group = h('select#round-group', { onchange: () => { this.group = group.value; } }, h('option', { value: '' }, FIND.recording), this.about.columns.map(({ name }) => h('option', { value: name, selected: this.group === name }, name)));
     const known = Object.entries(this.counts);
     this.body.replaceChildren(h('section.round-start', h('h2', FIND.roundTitle),
       h('div.field', h('label', { for: 'round-class' }, FIND.className), input, h('datalist#round-classes', names.map((name) => h('option', { value: name }))), h('p.how', FIND.classHow)),
       h('div.field', h('label', { for: 'round-who' }, FIND.who), who, h('p.how', FIND.whoHow)),
+      given.length > 0 && h('label.row', takes, FIND.takeExamples(given.length)),
       this.about.columns.length > 0 && h('div.field', h('label', { for: 'round-group' }, FIND.group), group),
       h('div.row', start)),
     ...(known.length ? [h('section.labelled', h('h2', FIND.labels), h('ul.label-counts', known.map(([name, { yes, no }]) => h('li', h('button.button', { type: 'button', onclick: () => this.begin(name, who.value) }, ear(name), h('span', name), h('span.count', FIND.yesNo(yes, no))))))), this.training()] : []));
@@ -100,7 +107,7 @@ export class Rounds {
     this.notice.replaceChildren(h('p.how', { role: 'status' }, FIND.reading));
     try {
       await this.saving;
-      const round = await post('/api/find/round', { ...this.asked, fresh, where: conditions(), group: this.group || null, like: kept.like.map(asked) });
+      const round = await post('/api/find/round', { ...this.asked, fresh, where: conditions(), group: this.group || null, like: (this.examples ? lasting() : []).map(asked) });
       if (this.isGone) return;
       this.take(round);
       this.notice.replaceChildren();
@@ -109,6 +116,7 @@ export class Rounds {
     } catch (error) {
       if (this.isGone) return;
       if (!this.round) await this.showStart();
+      if (this.isGone) return;
       this.notice.replaceChildren(trouble('error', FIND.notBegun, sentenceOf(error), button(FIND.needExample, { go: `#/find/${encodeURIComponent(kept.archive)}/search` })));
     } finally { this.isAsking = false; }
   }
