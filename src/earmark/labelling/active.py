@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -126,11 +126,23 @@ class Pool:
         return near[np.argsort(distance[near], kind="stable")]
 
 
-def draw(pool: Pool, count: int, rng: np.random.Generator) -> Chosen:
-    """Draw the sure and the random windows of a dozen of ``count``.
+def choose(
+    pool: Pool,
+    vectors_of: Callable[[np.ndarray], np.ndarray],
+    count: int,
+    rng: np.random.Generator,
+) -> Chosen:
+    """Choose ``count`` windows; ``vectors_of`` returns the vectors (n, D) of rows (n,)."""
+    chosen = _drawn(pool, count, rng)
+    near = pool.nearest(LOOKED_AT)
+    near = near[~np.isin(pool.rows[near], chosen.rows)]
+    taken = vectors_of(np.array(chosen.rows, np.int64))
+    _add_uncertain(pool, near, vectors_of(pool.rows[near]), taken, count, chosen)
+    return chosen
 
-    Most of the random ones are drawn in proportion to the scores of the head.
-    """
+
+def _drawn(pool: Pool, count: int, rng: np.random.Generator) -> Chosen:
+    """Draw the sure and the random windows; most of the latter in proportion to their scores."""
     chosen = Chosen()
     is_sure = pool.sure()
     several = round(count * RANDOM)
@@ -148,7 +160,7 @@ def draw(pool: Pool, count: int, rng: np.random.Generator) -> Chosen:
     return chosen
 
 
-def add_uncertain(
+def _add_uncertain(
     pool: Pool,
     positions: np.ndarray,
     vectors: np.ndarray,
@@ -164,28 +176,21 @@ def add_uncertain(
     positions : array, (m,) int64
         Windows of the pool, nearest to the threshold first, with their ``vectors`` (m, D).
     taken : array, (c, D)
-        The vectors of those that are chosen; ``chosen`` has them.
+        The vectors of those that are chosen.
     """
     most = max(1, round(count * QUOTA))
-    at = {int(row): k for k, row in enumerate(pool.rows[positions])}
     per_group = Counter(pool.groups[np.isin(pool.rows, chosen.rows)].tolist())
-    near = [vectors @ vector for vector in taken]
-    likeness = np.max(near, 0) if near else np.full(len(positions), -1.0)
-    own = {at[row] for row in chosen.rows if row in at}
-
-    def take(order: Iterable[int], is_strict: bool) -> None:
-        nonlocal likeness
-        for k in order:
+    likeness = np.max(vectors @ taken.T, 1, initial=-1.0)
+    own = set[int]()
+    for is_strict in (True, False):  # a small archive has no others
+        for k, position in enumerate(positions.tolist()):
             if len(chosen.rows) >= count:
                 return
-            group = int(pool.groups[positions[k]])
+            group = int(pool.groups[position])
             is_refused = likeness[k] > ALIKE or per_group[group] >= most
             if k in own or (is_strict and is_refused):
                 continue
             own.add(k)
             per_group[group] += 1
-            chosen.add(int(pool.rows[positions[k]]), "uncertain")
+            chosen.add(int(pool.rows[position]), "uncertain")
             likeness = np.maximum(likeness, vectors @ vectors[k])
-
-    take(range(len(positions)), True)
-    take(range(len(positions)), False)  # a small archive has no others

@@ -93,6 +93,17 @@ def answered(
     )
 
 
+def open_rows(windows: Windows, allowed: np.ndarray, known: Answered) -> np.ndarray:
+    """Return the windows (n,) that may be asked for, of those in a mask ``allowed`` (N,).
+
+    Those that overlap one of the class are left out, because they have the same sound.
+    """
+    mask = allowed.copy()
+    mask[known.rows] = mask[known.passed] = False
+    mask[windows.overlapping(known.rows[known.is_class])] = False
+    return np.flatnonzero(mask)
+
+
 def group_numbers(windows: Windows, column: str | None) -> tuple[np.ndarray, list[str]]:
     """Return the number of the group of each window (N,), and the names of the groups.
 

@@ -12,13 +12,13 @@ import numpy as np
 from earmark.backbones.base import Backbone
 from earmark.embeddings.archive import Archive, ArchiveNetwork, ArchiveRecording
 from earmark.errors import DataError, EarmarkError, did_you_mean
-from earmark.labelling.active import LOOKED_AT, Pool, add_uncertain, draw, probability
+from earmark.labelling.active import Pool, choose, probability
 from earmark.labelling.answered import (
-    Answered,
     answered,
     contents_by_place,
     contradiction_notes,
     group_numbers,
+    open_rows,
 )
 from earmark.labelling.conditions import Condition, check_columns
 from earmark.labelling.decisions import Decision
@@ -68,12 +68,15 @@ class LabelRound:
     ----------
     proposals : tuple of Proposal
         The highest score first; empty if there is nothing left to ask for.
+    scores : array, (N,) float32
+        The score of the head for each window of the archive, 0 to 1.
     standing : Standing
     notes : tuple of str
         Contradicting answers, and lines of the labels that are left out.
     """
 
     proposals: tuple[Proposal, ...]
+    scores: np.ndarray
     standing: Standing
     notes: tuple[str, ...]
 
@@ -166,31 +169,18 @@ class LabelSession:
         rng = np.random.default_rng(
             [self._seed, known.answers, zlib.crc32(self.file.who.encode("utf-8", "replace"))]
         )
-        rows = self._open_rows(known)
+        rows = open_rows(self.windows, self._allowed, known)
         fitted = self._learner.fit(known, rows, rng)
         proposals = self._propose(fitted, rows, count, rng)
         standing = standing_of(self._learner, fitted, known, rows)
         notes = (*labels.notes, *contradiction_notes(labels.contradictions))
-        return LabelRound(tuple(proposals), standing, notes)
-
-    def _open_rows(self, known: Answered) -> np.ndarray:
-        """Return the windows (n,) that may be asked for.
-
-        Those that overlap one of the class are left out, because they have the same sound.
-        """
-        mask = self._allowed.copy()
-        mask[known.rows] = mask[known.passed] = False
-        mask[self.windows.overlapping(known.rows[known.is_class])] = False
-        return np.flatnonzero(mask)
+        return LabelRound(tuple(proposals), probability(fitted.margins), standing, notes)
 
     def _propose(
         self, fitted: Fitted, rows: np.ndarray, count: int, rng: np.random.Generator
     ) -> list[Proposal]:
         pool = Pool(rows, fitted.margins[rows], self._groups[rows])
-        chosen = draw(pool, count, rng)
-        near = pool.nearest(LOOKED_AT)
-        taken = self.windows.vectors_of(np.array(chosen.rows, np.int64))
-        add_uncertain(pool, near, self.windows.vectors_of(rows[near]), taken, count, chosen)
+        chosen = choose(pool, self.windows.vectors_of, count, rng)
         proposals = [
             self._proposal(row, why, chance, float(fitted.margins[row]))
             for row, why, chance in zip(chosen.rows, chosen.why, chosen.chances, strict=True)
