@@ -9,6 +9,7 @@ import soundfile
 
 import nights
 import studios
+from earmark.apps.studio.find.sources import Sources
 from served import PATIENCE_S
 
 pytest.importorskip("pyarrow")
@@ -100,6 +101,70 @@ def test_what_was_found_becomes_clips_of_the_folder(place, studio):
     assert studio.get("/api/clips?label=vixen").json["total"] == 0
 
 
+def ask_round(studio, name, **more):
+    return studio.post("/api/find/round", {"archive": "nights", "name": name, "who": "Ann", **more})
+
+
+def test_a_round_asks_for_windows_like_the_clips_of_the_class(place, studio):
+    assert "nobody has found an example" in ask_round(studio, "wolf").json["detail"].lower()
+    first = ask_round(studio, "Owl").json
+    assert first["name"] == "owl" and first["command"].endswith("--class owl")
+    windows = first["proposals"]
+    assert 0 < len(windows) <= 12 and all(asked["id"] for asked in windows)
+    assert nights.class_at(windows[0]["path"], windows[0]["start"], windows[0]["end"]) == "owl"
+    asked = {"archive": "nights", "name": "owl", "who": "Ann"}
+    for number, window in enumerate(windows):
+        is_owl = nights.class_at(window["path"], window["start"], window["end"]) == "owl"
+        body = {
+            **asked,
+            "round": first["round"],
+            "number": number,
+            "word": "yes" if is_owl else "no",
+        }
+        assert studio.post("/api/find/answer", body).status == 200
+        if number == 0:
+            again = ask_round(studio, "owl").json
+            assert again["round"] == first["round"] and again["proposals"][0]["answer"] == "yes"
+    second = ask_round(studio, "owl").json
+    assert second["round"] != first["round"]
+    assert second["standing"]["answers"] == len(windows) + 2  # with the two clips of the folder
+    assert second["standing"]["advice"].endswith(".")
+    stale = {**asked, "round": first["round"], "number": 0, "word": "yes"}
+    assert studio.post("/api/find/answer", stale).status == 409
+    undone = studio.post("/api/find/undo", asked).json
+    assert undone["round"]["proposals"][undone["number"]]["why"] == "again"
+    counts = studio.get("/api/find/archives/nights/labels").json
+    assert counts["owl"]["yes"] >= 3 and counts["owl"]["no"] >= 1
+
+
+def test_what_was_only_recorded_does_not_become_a_label(place, studio):
+    sound = (place / "sounds" / "owl" / "0.wav").read_bytes()
+    tried = studio.upload("now.wav", sound, purpose="try").json["upload"]
+    assert spots(search(studio, [tried], top=1).json["hits"])[0][1] == "owl"
+    assert studio.get(f"/api/sounds/{tried}/picture").status == 200
+    refused = ask_round(studio, "new one", like=[{"id": tried}])
+    assert refused.status == 422 and "example" in refused.json["detail"]
+
+
+def test_only_what_the_command_line_named_may_be_played(tmp_path):
+    for name in ("sounds", "field", "other", "field/x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "field" / "link").symlink_to(tmp_path / "other")
+    sources = Sources(tmp_path / "sounds", (tmp_path / "field", tmp_path / "field" / "x"))
+    assert list(sources.named) == ["field", "x"]
+    for place, may in (
+        ("sounds/a.wav", True), ("field/deep/a.wav", True), ("other/a.wav", False),
+        ("field/link/a.wav", False), ("field/../other/a.wav", False), ("fields/a.wav", False),
+    ):  # fmt: skip
+        assert sources.may_play(str(tmp_path / place)) == may, place
+    assert not sources.may_play("s3://bucket/a.wav")
+    assert list(Sources(tmp_path, (tmp_path / "a" / "x", tmp_path / "b" / "x")).named) == [
+        "x",
+        "x 2",
+    ]
+
+
+@pytest.mark.slow
 def test_recordings_outside_are_found_and_not_played(place):
     with studios.running(place / "sounds") as studio:
         hit = search(studio, ids(studio, "owl")[:1], top=1).json["hits"][0]

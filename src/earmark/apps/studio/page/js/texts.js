@@ -832,13 +832,13 @@ export const FIND = {
   /** @type {Object<string, string>} */
   silentHow: { outside: 'It lies outside of this folder. Start the studio with --recordings and its folder.', gone: 'It was there when the archive was made.' },
   // rounds
-  roundTitle: 'What is it?',
+  roundTitle: 'Label in rounds of a dozen',
   className: 'Class',
   classHow: 'What you listen for, one class at a time. If your data has clips of it, they are the first examples.',
   who: 'Your name',
   whoHow: 'It stands beside each of your answers.',
   /** @param {number} n */
-  takeExamples: (n) => `${n === 1 ? 'The example of the search is' : `The ${number(n)} examples of the search and what was marked Yes are`} of this class`,
+  takeExamples: (n) => `${n === 1 ? 'The one sound' : `The ${number(n)} sounds`} of the search, its examples and what you marked Yes, ${n === 1 ? 'is' : 'are'} of this class`,
   group: 'At most a few windows from each',
   recording: 'recording',
   begin: 'Begin',
@@ -867,11 +867,12 @@ export const FIND = {
   queue: 'The windows of this round',
   /** @param {number} k @param {number} n @param {string} name */
   now: (k, n, name) => `Window ${number(k)} of ${number(n)}: is it ${name}?`,
-  next: 'Next dozen',
+  /** @param {number} n */
+  next: (n) => (n === 12 ? 'The next dozen' : `The next ${count(n, 'window')}`),
   roundOver: 'All answers are kept.',
   standingTitle: 'Where you stand',
   /** @param {number} all @param {number} yes @param {number} no */
-  answered: (all, yes, no) => `${count(all, 'answer')} so far: ${number(yes)} yes, ${number(no)} no.`,
+  answered: (all, yes, no) => `${count(all, 'label')} with the examples; of windows of the archive, ${number(yes)} yes and ${number(no)} no.`,
   precision: 'Right, of what it would take for the class now',
   total: 'How often it is in the archive',
   unseen: 'Of these, heard by nobody yet',

@@ -43,6 +43,7 @@ export class Rounds {
     this.at = 0;
     this.isGone = false;
     this.isAsking = false;
+    this.isBetween = false; // all were answered, and the next ones wait
     this.saving = Promise.resolve();
     this.notice = h('div.notices', { 'aria-live': 'polite' });
     this.body = h('div.rounds');
@@ -100,15 +101,17 @@ export class Rounds {
     return { archive: kept.archive, name: this.name, who: this.who };
   }
 
-  /** Open the round that is not answered yet, or a fresh one. @param {boolean} fresh */
+  /** Open the round that is not answered yet, or a fresh one, which waits for a press. @param {boolean} fresh */
   async open(fresh) {
     if (this.isAsking) return;
     this.isAsking = true;
-    this.notice.replaceChildren(h('p.how', { role: 'status' }, FIND.reading));
+    this.isBetween = fresh;
+    if (!fresh) this.notice.replaceChildren(h('p.how', { role: 'status' }, FIND.reading));
     try {
       await this.saving;
       const round = await post('/api/find/round', { ...this.asked, fresh, where: conditions(), group: this.group || null, like: (this.examples ? lasting() : []).map(asked) });
       if (this.isGone) return;
+      this.isAsking = false;
       this.take(round);
       this.notice.replaceChildren();
       history.replaceState(null, '', `#/find/${encodeURIComponent(kept.archive)}/label/${encodeURIComponent(this.name)}`);
@@ -125,10 +128,14 @@ export class Rounds {
   take(round, at) {
     this.round = round;
     this.name = round.name ?? this.name;
-    const open = round.proposals.findIndex(({ answer }) => !answer);
-    this.at = at ?? Math.max(0, open);
-    this.isOver = open < 0;
-    this.show(round.proposals.some(({ answer }) => answer) || at != null);
+    this.at = at ?? Math.max(0, round.proposals.findIndex(({ answer }) => !answer));
+    this.show(at != null);
+  }
+
+  /** Ask for the windows that wait. */
+  goOn() {
+    this.isBetween = false;
+    this.show(true);
   }
 
   // ---- answering ----
@@ -143,9 +150,9 @@ export class Rounds {
     this.save(round, number, name, before);
     const { proposals } = round, next = [...proposals.keys()].map((k) => (number + 1 + k) % proposals.length).find((k) => !proposals[k].answer);
     stop();
-    this.isOver = next == null;
     if (next != null) this.at = next;
     this.show(true);
+    if (next == null) this.open(true);
   }
 
   /** Answers are kept one after the other, as they were given. @param {Round} round @param {number} number @param {string} word @param {string} before */
@@ -156,7 +163,8 @@ export class Rounds {
     }).catch((error) => {
       round.proposals[number].answer = before;
       if (this.isGone) return;
-      this.isOver = false;
+      this.isBetween = false;
+      this.round = round;
       this.at = number;
       this.show(false);
       this.notice.replaceChildren(trouble('error', FIND.notSaved, sentenceOf(error)));
@@ -169,6 +177,7 @@ export class Rounds {
       const { word, name, round, number } = await post('/api/find/undo', this.asked);
       if (this.isGone) return;
       say(FIND.undone(FIND.answers[/** @type {'yes'} */ (word)] ?? word, name));
+      this.isBetween = false;
       if (round) this.take({ ...this.round, ...round }, number);
     } catch (error) { say(sentenceOf(error)); }
   }
@@ -191,18 +200,19 @@ export class Rounds {
     const held = this.body.contains(document.activeElement) || document.activeElement === document.body;
     const { proposals, standing, notes, contradictions } = round, done = proposals.filter(({ answer }) => answer).length;
     const list = h('ol.round-queue', { 'aria-label': FIND.queue }, proposals.map((one, k) => this.row(one, k)));
-    const bar = h('div.round-bar', h('span.num', FIND.progress(done, proposals.length)), h('label.row', this.autoplay(), FIND.autoplay), button(FIND.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), button(FIND.finish, { quiet: true, onclick: () => { this.showStart(); } }));
+    const isOver = this.isBetween || (proposals.length > 0 && done === proposals.length);
+    const bar = h('div.round-bar', h('span.num', isOver ? FIND.roundOver : FIND.progress(done, proposals.length)), h('label.row', this.autoplay(), FIND.autoplay), button(FIND.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), button(FIND.finish, { quiet: true, onclick: () => { this.showStart(); } }));
     this.body.replaceChildren();
-    put(this.body, bar, list, this.isOver ? this.over() : this.question(proposals[this.at]), h('div.two', standingBox(standing), h('div.stack', this.training(), this.disagreements(contradictions), notes.length > 0 && h('ul.remarks', notes.map((note) => h('li', icon('note'), h('span', capital(note))))))));
+    put(this.body, bar, !this.isBetween && list, isOver ? this.over() : this.question(proposals[this.at]), h('div.two', standingBox(standing), h('div.stack', this.training(), this.disagreements(contradictions), notes.length > 0 && h('ul.remarks', notes.map((note) => h('li', icon('note'), h('span', capital(note))))))));
     const now = proposals[this.at];
-    this.spoken.textContent = this.isOver ? FIND.roundOver : now ? FIND.now(this.at + 1, proposals.length, this.name) : '';
-    if (held) /** @type {HTMLElement|null} */ (this.body.querySelector(this.isOver ? '.round-over .primary' : '.question'))?.focus({ preventScroll: true });
-    if (plays && settings.autoplay && !this.isOver) this.listen();
+    this.spoken.textContent = isOver ? FIND.roundOver : now ? FIND.now(this.at + 1, proposals.length, this.name) : '';
+    if (held) /** @type {HTMLElement|null} */ (this.body.querySelector(isOver ? '.round-over .primary' : '.question'))?.focus({ preventScroll: true });
+    if (plays && settings.autoplay && !isOver) this.listen();
   }
 
   /** @param {Asked|undefined} now */
   question(now) {
-    if (!now) return h('section', h('p', FIND.noneLeft));
+    if (!now) return h('section.asked', h('p', FIND.noneLeft));
     const { answer } = now, words = FIND.question(this.name), others = state().classes.filter(({ name }) => name !== this.name).slice(0, MOST_OTHERS);
     const isTakenWord = (/** @type {string} */ what) => ({ 'aria-pressed': String(answer === what) });
     const input = h('input', { type: 'text', placeholder: FIND.otherName, 'aria-label': FIND.others, size: 12, maxlength: 100, onkeydown: (event) => { if (event.key === 'Enter' && input.value.trim()) { this.answer(input.value); event.preventDefault(); } else if (event.key === 'Escape') input.blur(); } });
@@ -212,14 +222,18 @@ export class Rounds {
       h('div.others', { role: 'group', 'aria-label': FIND.others }, h('span.how', FIND.others), others.map(({ name }) => h('button.button', { type: 'button', ...isTakenWord(name), onclick: () => this.answer(name) }, ear(name), h('span', name))), input), h('p.how.keys-line', FIND.keys));
   }
 
+  /** Between two rounds: the next one waits, or is being chosen. */
   over() {
-    return h('section.round-over.all-decided', h('h2', FIND.roundOver), h('div.row', button(FIND.next, { primary: true, key: 'Enter', onclick: () => this.open(true) })));
+    const n = this.round?.proposals.length ?? 0;
+    if (!this.isBetween || this.isAsking) return h('section.round-over', h('p.how', { role: 'status' }, FIND.reading));
+    if (!n) return h('section.round-over', h('p', FIND.noneLeft));
+    return h('section.round-over', h('div.row', button(FIND.next(n), { primary: true, key: 'Enter', onclick: () => this.goOn() })));
   }
 
   /** @param {Asked} one @param {number} k */
   row(one, k) {
     const { answer } = one, words = FIND.answers[/** @type {'yes'} */ (answer)] ?? answer;
-    return h('li', h('button', { type: 'button', class: answer ? `answered is-${answer}` : '', 'aria-current': k === this.at && !this.isOver && 'true', 'aria-label': FIND.inQueue(k + 1, words), title: one.path, onclick: () => { this.at = k; this.isOver = false; this.show(true); } }, h('span.num', String(k + 1)), answer === 'yes' ? icon('check') : answer === 'no' ? icon('cross') : answer === 'skip' ? icon('next') : answer ? ear(answer) : null));
+    return h('li', h('button', { type: 'button', class: answer ? `answered is-${answer}` : '', 'aria-current': k === this.at && 'true', 'aria-label': FIND.inQueue(k + 1, words), title: one.path, onclick: () => { this.at = k; this.show(true); } }, h('span.num', String(k + 1)), answer === 'yes' ? icon('check') : answer === 'no' ? icon('cross') : answer === 'skip' ? icon('next') : answer ? ear(answer) : null));
   }
 
   autoplay() {
@@ -260,7 +274,6 @@ export class Rounds {
     const n = this.round?.proposals.length ?? 0;
     if (!n) return;
     this.at = (this.at + step + n) % n;
-    this.isOver = false;
     this.show(true);
   }
 
@@ -272,16 +285,17 @@ export class Rounds {
       return true;
     }
     const picked = /^[1-9]$/.test(key) ? state().classes[Number(key) - 1] : undefined;
-    if (picked && !this.isOver) this.answer(picked.name);
-    else if (key === 'u') this.undo();
-    else if (key === 'y' && !this.isOver) this.answer('yes');
-    else if (key === 'n' && !this.isOver) this.answer('no');
-    else if (key === 's' && !this.isOver) this.answer('skip');
+    if (key === 'u') this.undo();
+    else if (this.isBetween && !isTaken(event) && key === 'Enter') this.goOn();
+    else if (this.isBetween) return false;
+    else if (picked) this.answer(picked.name);
+    else if (key === 'y') this.answer('yes');
+    else if (key === 'n') this.answer('no');
+    else if (key === 's') this.answer('skip');
     else if (key === 'j' || key === 'ArrowDown' || key === 'ArrowRight') this.move(1);
     else if (key === 'k' || key === 'ArrowUp' || key === 'ArrowLeft') this.move(-1);
     else if (isTaken(event)) return false;
     else if (key === ' ') this.listen(event.shiftKey);
-    else if (key === 'Enter' && this.isOver) this.open(true);
     else return false;
     return true;
   }

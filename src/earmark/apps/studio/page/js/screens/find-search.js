@@ -29,12 +29,13 @@ export class Search {
     this.examples = new Examples(() => this.changed());
     this.go = button(FIND.search, { primary: true, sign: 'find', key: 'Enter', onclick: () => this.search() });
     this.notice = h('div.notices', { 'aria-live': 'polite' });
+    this.spoken = h('p.hidden', { role: 'status' });
     this.heading = h('div.found-head');
     this.list = h('ol.hits', { 'aria-label': FIND.hits });
     this.rest = h('div.row');
     /** @type {HTMLElement[]} */ this.cards = [];
     this.at = 0;
-    this.box = h('div.search', h('section.query', h('h2', FIND.queryTitle), this.examples.box, this.conditions(), h('div.row', this.go, h('span.how', FIND.compared(about.windows)))), this.notice, this.heading, this.list, this.rest);
+    this.box = h('div.search', h('section.query', h('h2', FIND.queryTitle), this.examples.box, this.conditions(), h('div.row', this.go, h('span.how', FIND.compared(about.windows)))), this.notice, this.heading, this.list, this.rest, this.spoken);
     this.changed();
     this.show();
   }
@@ -70,7 +71,7 @@ export class Search {
       this.at = 0;
       this.notice.replaceChildren();
       this.show();
-      say(FIND.found(answer.hits.length));
+      this.spoken.textContent = FIND.found(answer.hits.length);
       if (top === TOP) this.select(0);
     } catch (error) {
       if (turn === this.number) this.notice.replaceChildren(trouble('error', FIND.notSearched, sentenceOf(error)));
