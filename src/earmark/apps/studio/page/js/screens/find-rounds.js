@@ -29,7 +29,7 @@ const storage = {
 };
 const settings = { autoplay: true };
 
-export class Rounds {
+export class View {
   /** @param {About} about @param {Frame} frame @param {string} name of the class, or '' */
   constructor(about, frame, name) {
     this.about = about;

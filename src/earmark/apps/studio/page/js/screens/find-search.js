@@ -18,7 +18,7 @@ import { isTaken, sentenceOf } from './learning.js';
 const TOP = 48; // stretches that are asked for at once
 const MOST_LINES = 200;
 
-export class Search {
+export class View {
   /** @param {About} about @param {Frame} frame */
   constructor(about, frame) {
     this.about = about;

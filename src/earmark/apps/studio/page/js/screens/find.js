@@ -6,8 +6,6 @@ import { button, trouble } from '../parts.js';
 import { COMMON, FIND } from '../texts.js';
 import { archiveForm, archiveLine } from './find-archive.js';
 import { forget, kept } from './find-kept.js';
-import { Rounds } from './find-rounds.js';
-import { Search } from './find-search.js';
 import { capital, isRunning, newest, progressLine, sentenceOf } from './learning.js';
 
 /**
@@ -74,8 +72,9 @@ class Find {
       const about = await get(`/api/find/archives/${encodeURIComponent(kept.archive)}`);
       if (this.isGone) return;
       if (this.mode === 'search' && this.rest[0]) await this.takeExample(this.rest[0]);
+      const { View } = await import(this.mode === 'label' ? './find-rounds.js' : './find-search.js');
       if (this.isGone) return;
-      const view = this.mode === 'label' ? new Rounds(about, this.frame, this.rest.join('/')) : new Search(about, this.frame);
+      const view = /** @type {View} */ (new View(about, this.frame, this.rest.join('/')));
       this.view = view;
       const made = this.made();
       this.body.replaceChildren(archiveLine(about, { update: made && (() => this.update(made)) }), view.box);
