@@ -47,7 +47,7 @@ def test_the_page_is_light(studio):
     own = {name: asset for name, asset in read_assets().items() if not name.endswith(".txt")}
     sent = [studio.get(f"/static/{name}", Accept_Encoding="gzip, br") for name in own]
     assert sum(len(reply.body) for reply in sent) <= 215_000
-    assert sum(len(asset.content) for asset in own.values()) <= 560_000
+    assert sum(len(asset.content) for asset in own.values()) <= 640_000
     for reply, asset in zip(sent, own.values(), strict=True):
         assert reply.headers["content-encoding"] == "gzip"
         assert gzip.decompress(reply.body) == asset.content

@@ -36,7 +36,7 @@ from earmark.apps.studio.jobs.files import (
     says_why,
 )
 from earmark.apps.studio.jobs.results import keep
-from earmark.apps.studio.learned.digest import data_digest
+from earmark.apps.studio.learned.digest import training_digest
 from earmark.apps.studio.places import MODEL_SUFFIX, MODELS
 from earmark.errors import EarmarkError
 
@@ -327,7 +327,8 @@ class Jobs:
                 if self._is_taken():
                     return False
                 files, job = run.files, run.job
-                job.data = data_digest(self.folder) if job.kind in ("train", "fix") else None
+                if job.kind in ("train", "fix"):
+                    job.data = training_digest(self.folder, job.choices.get("archive"))
                 more = {"EARMARK_PROGRESS": str(files.progress)}
                 argv = files.argv(job)
                 argv += [] if job.kind in PRINTS_NO_JSON else ["--json"]

@@ -884,6 +884,7 @@ export const FIND = {
   /** @param {string} a @param {string} wordA @param {string} b @param {string} wordB */
   disagree: (a, wordA, b, wordB) => `${a} says ${wordA}, ${b} says ${wordB}`,
   train: 'Train a classifier from these labels',
+  detector: 'as a detector: it finds the sounds in long recordings and in live sound',
   trainHow: 'From all labels of this archive, of every class. Then it is in Report, Try and Export.',
   notTrained: 'The training cannot begin',
   finish: 'Another class',

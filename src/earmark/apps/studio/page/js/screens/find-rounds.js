@@ -242,16 +242,16 @@ export class View {
   }
 
   training() {
-    const start = button(FIND.train, { sign: 'train', onclick: () => this.train() });
-    return h('section.train-labels', h('div.row', start), h('p.how', FIND.trainHow));
+    const detector = h('input', { type: 'checkbox' }), start = button(FIND.train, { sign: 'train', onclick: () => this.train(detector.checked) });
+    return h('section.train-labels', h('div.row', start), h('label.row', detector, FIND.detector), h('p.how', FIND.trainHow));
   }
 
-  /** Start a training from all labels of the archive; the screen of trainings shows it. */
-  async train() {
+  /** Start a training from all labels of the archive; the screen of trainings shows it. @param {boolean} isDetector */
+  async train(isDetector) {
     try {
       await this.saving;
       const { name } = (await get('/api/choices')).defaults;
-      await post('/api/jobs', { kind: 'train', choices: { name, archive: kept.archive, unknown: false } });
+      await post('/api/jobs', { kind: 'train', choices: { name, archive: kept.archive, unknown: false, ...(isDetector && { detector: true }) } });
       location.hash = '/train';
     } catch (error) { this.notice.replaceChildren(trouble('error', FIND.notTrained, sentenceOf(error))); }
   }
