@@ -802,8 +802,8 @@ export const FIND = {
   // the search
   conditions: 'Only recordings with',
   any: 'any',
-  condition: 'also',
-  conditionExample: 'date>=2024-05',
+  condition: 'condition',
+  conditionExample: 'path=*night*',
   search: 'Search',
   searching: 'Searching. The first search loads the network, which takes some seconds.',
   notSearched: 'The search did not work',

@@ -22,6 +22,7 @@ import { capital, isTaken, sentenceOf } from './learning.js';
 
 const NAME = 'earmark-who'; // in the storage of the browser: the person's name
 const MOST_OTHERS = 9; // classes that have a button and a key
+const RESERVED = new Set(['yes', 'no', 'skip', 'keep', 'relabel', 'drop', 'undo']); // answers, and decisions of a review: no names of classes
 
 const storage = {
   get: () => { try { return localStorage.getItem(NAME) ?? ''; } catch { return ''; } },
@@ -140,11 +141,16 @@ export class View {
 
   // ---- answering ----
 
+  /** Say that it is another class. @param {string} name */
+  pick(name) {
+    if (RESERVED.has(name.trim().toLowerCase())) say(FIND.reserved(name.trim()));
+    else this.answer(name);
+  }
+
   /** @param {string} word yes, no, skip or a class */
   answer(word) {
     const { round } = this, now = round?.proposals[this.at], name = word.trim();
     if (!round || !now || !name) return;
-    if (['keep', 'relabel', 'drop', 'undo'].includes(name.toLowerCase())) { say(FIND.reserved(name)); return; }
     const before = now.answer, number = this.at;
     now.answer = name === this.name ? 'yes' : name;
     this.save(round, number, name, before);
@@ -213,13 +219,13 @@ export class View {
   /** @param {Asked|undefined} now */
   question(now) {
     if (!now) return h('section.asked', h('p', FIND.noneLeft));
-    const { answer } = now, words = FIND.question(this.name), others = state().classes.filter(({ name }) => name !== this.name).slice(0, MOST_OTHERS);
+    const { answer } = now, words = FIND.question(this.name), others = state().classes.filter(({ name }) => name !== this.name && !RESERVED.has(name.toLowerCase())).slice(0, MOST_OTHERS);
     const isTakenWord = (/** @type {string} */ what) => ({ 'aria-pressed': String(answer === what) });
-    const input = h('input', { type: 'text', placeholder: FIND.otherName, 'aria-label': FIND.others, size: 12, maxlength: 100, onkeydown: (event) => { if (event.key === 'Enter' && input.value.trim()) { this.answer(input.value); event.preventDefault(); } else if (event.key === 'Escape') input.blur(); } });
+    const input = h('input', { type: 'text', placeholder: FIND.otherName, 'aria-label': FIND.others, size: 12, maxlength: 100, onkeydown: (event) => { if (event.key === 'Enter' && input.value.trim()) { this.pick(input.value); event.preventDefault(); } else if (event.key === 'Escape') input.blur(); } });
     return h('section.asked', h('h2.question', { tabindex: -1 }, h('span', words[0]), label(this.name), h('span', words[2])),
       stretchTile(now, { big: true, note: [aboutOf(now), timeOf(now)].filter(Boolean).join(', ') }), h('p.how', FIND.why[now.why] ?? ''),
       h('div.decisions', { role: 'group', 'aria-label': FIND.answer }, button(FIND.answers.yes, { key: 'Y', class: 'choice', ...isTakenWord('yes'), onclick: () => this.answer('yes') }), button(FIND.answers.no, { key: 'N', class: 'choice', ...isTakenWord('no'), onclick: () => this.answer('no') }), button(FIND.answers.skip, { key: 'S', class: 'choice', ...isTakenWord('skip'), onclick: () => this.answer('skip') })),
-      h('div.others', { role: 'group', 'aria-label': FIND.others }, h('span.how', FIND.others), others.map(({ name }) => h('button.button', { type: 'button', ...isTakenWord(name), onclick: () => this.answer(name) }, ear(name), h('span', name))), input), h('p.how.keys-line', FIND.keys));
+      h('div.others', { role: 'group', 'aria-label': FIND.others }, h('span.how', FIND.others), others.map(({ name }) => h('button.button', { type: 'button', ...isTakenWord(name), onclick: () => this.pick(name) }, ear(name), h('span', name))), input), h('p.how.keys-line', FIND.keys));
   }
 
   /** Between two rounds: the next one waits, or is being chosen. */
@@ -288,7 +294,7 @@ export class View {
     if (key === 'u') this.undo();
     else if (this.isBetween && !isTaken(event) && key === 'Enter') this.goOn();
     else if (this.isBetween) return false;
-    else if (picked) this.answer(picked.name);
+    else if (picked) this.pick(picked.name);
     else if (key === 'y') this.answer('yes');
     else if (key === 'n') this.answer('no');
     else if (key === 's') this.answer('skip');

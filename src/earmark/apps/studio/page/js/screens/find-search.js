@@ -35,7 +35,7 @@ export class View {
     this.rest = h('div.row');
     /** @type {HTMLElement[]} */ this.cards = [];
     this.at = 0;
-    this.box = h('div.search', h('section.query', h('h2', FIND.queryTitle), this.examples.box, this.conditions(), h('div.row', this.go, h('span.how', FIND.compared(about.windows)))), this.notice, this.heading, this.list, this.rest, this.spoken);
+    this.box = h('div.search', h('section.query', h('div.query-like', h('h2', FIND.queryTitle), this.examples.box), h('div.query-where', this.conditions(), h('div.row', this.go, h('span.how', FIND.compared(about.windows))))), this.notice, this.heading, this.list, this.rest, this.spoken);
     this.changed();
     this.show();
   }

@@ -77,7 +77,7 @@ class Find {
       const view = /** @type {View} */ (new View(about, this.frame, this.rest.join('/')));
       this.view = view;
       const made = this.made();
-      this.body.replaceChildren(archiveLine(about, { update: made && (() => this.update(made)) }), view.box);
+      this.body.replaceChildren(...(this.mode === 'label' ? [] : [archiveLine(about, { update: made && (() => this.update(made)) })]), view.box);
     } catch (error) { this.body.replaceChildren(); this.showTrouble(sentenceOf(error)); }
   }
 
