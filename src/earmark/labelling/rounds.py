@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from earmark.backbones.base import Backbone
 from earmark.embeddings.archive import Archive, ArchiveNetwork, ArchiveRecording
-from earmark.errors import DataError, EarmarkError, did_you_mean
+from earmark.errors import AudioError, DataError, EarmarkError, did_you_mean
 from earmark.labelling.active import Pool, choose, probability
 from earmark.labelling.answered import (
+    Answered,
     answered,
     contents_by_place,
     contradiction_notes,
@@ -161,6 +162,7 @@ class LabelSession:
         self._keep_examples()
         labels = self.file.read()
         known = answered(self.windows, self._contents, labels.decisions, self.name)
+        known, unread = self._readable(known)
         if not known.has_example:
             raise EarmarkError(
                 f"nobody has found an example of {self.name!r} yet. Give one with --like"
@@ -173,8 +175,19 @@ class LabelSession:
         fitted = self._learner.fit(known, rows, rng)
         proposals = self._propose(fitted, rows, count, rng)
         standing = standing_of(self._learner, fitted, known, rows)
-        notes = (*labels.notes, *contradiction_notes(labels.contradictions))
+        notes = (*labels.notes, *contradiction_notes(labels.contradictions), *unread)
         return LabelRound(tuple(proposals), probability(fitted.margins), standing, notes)
+
+    def _readable(self, known: Answered) -> tuple[Answered, list[str]]:
+        """Return the answers without examples that cannot be read any more, and notes on these."""
+        outside, notes = [], []
+        for decision, is_class in known.outside:
+            try:
+                self._outside_vector(decision)
+                outside.append((decision, is_class))
+            except AudioError as error:
+                notes.append(f"an example is left out, because it cannot be read: {error}")
+        return replace(known, outside=tuple(outside)), notes
 
     def _propose(
         self, fitted: Fitted, rows: np.ndarray, count: int, rng: np.random.Generator
