@@ -102,7 +102,8 @@ def test_what_was_found_becomes_clips_of_the_folder(place, studio):
 
 
 def ask_round(studio, name, **more):
-    return studio.post("/api/find/round", {"archive": "nights", "name": name, "who": "Ann", **more})
+    asked = {"archive": "nights", "name": name, "who": "Ann", **more}
+    return studio.post("/api/find/round", asked)
 
 
 def test_a_round_asks_for_windows_like_the_clips_of_the_class(place, studio):
@@ -135,6 +136,28 @@ def test_a_round_asks_for_windows_like_the_clips_of_the_class(place, studio):
     assert undone["round"]["proposals"][undone["number"]]["why"] == "again"
     counts = studio.get("/api/find/archives/nights/labels").json
     assert counts["owl"]["yes"] >= 3 and counts["owl"]["no"] >= 1
+
+
+def test_an_example_that_is_gone_is_said_and_stops_nobody(place, studio):
+    begun = ask_round(studio, "fox").json
+    assert begun["notes"] == []
+    number, _ = next(
+        (number, asked)
+        for number, asked in enumerate(begun["proposals"])
+        if nights.class_at(asked["path"], asked["start"], asked["end"]) == "fox"
+    )
+    body = {"archive": "nights", "name": "fox", "who": "Ann", "round": begun["round"]}
+    assert studio.post("/api/find/answer", {**body, "number": number, "word": "yes"}).status == 200
+    clips = [clip.rename(place / clip.name) for clip in (place / "sounds" / "fox").iterdir()]
+    try:
+        again = ask_round(studio, "fox", who="Ben")
+        assert again.status == 200, again.body
+        assert [note.partition(":")[0] for note in again.json["notes"]] == 2 * [
+            "an example is left out, because it cannot be read"
+        ]
+    finally:
+        for clip in clips:
+            clip.rename(place / "sounds" / "fox" / clip.name)
 
 
 def test_what_was_only_recorded_does_not_become_a_label(place, studio):

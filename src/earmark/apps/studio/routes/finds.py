@@ -17,6 +17,7 @@ from earmark.apps.studio.folder import views
 from earmark.apps.studio.folder.folder import Folder, Located
 from earmark.apps.studio.jobs.commands import command_text
 from earmark.apps.studio.mistakes import GONE
+from earmark.apps.studio.places import ARCHIVES
 from earmark.apps.studio.routes.given import TheFolder, TheStudio
 from earmark.apps.studio.studio import Studio
 from earmark.errors import EarmarkError
@@ -60,7 +61,7 @@ async def search(studio: TheStudio, folder: TheFolder, body: bodies.Search) -> J
     with found():
         answer = await studio.finds.ask("search", body.archive, **examples, **most)
     hits = await asyncio.to_thread(studio.finds.shown, folder, answer["hits"])
-    words = ["search", str(studio.finds.archive(body.archive))]
+    words = ["search", str(studio.path / ARCHIVES / body.archive)]
     for option, examples_ in (("--like", likes), ("--unlike", unlikes)):
         words += [word for each in examples_ for word in (option, _written(each))]
     words += [word for text in body.where for word in ("--where", text)]

@@ -36,7 +36,7 @@ async def round_(studio: TheStudio, folder: TheFolder, body: bodies.Round) -> Js
     """Return the round that is not answered yet, or the next one."""
     with found():
         path = await asyncio.to_thread(studio.finds.archive, body.archive)
-    name = class_of(body.name, [row["name"] for row in folder.state()["classes"]])
+    name = await asyncio.to_thread(_class, folder, body.name)
     kept = None
     if not body.fresh:
         kept = await asyncio.to_thread(studio.rounds.open, path, name, body.who)
@@ -78,6 +78,11 @@ async def undo(studio: TheStudio, folder: TheFolder, body: bodies.Asked) -> Json
     if taken["round"] is not None:
         taken["round"] = await asyncio.to_thread(_shown, studio, folder, taken["round"])
     return Json(taken)
+
+
+def _class(folder: Folder, name: str) -> str:
+    """Return the name of a class as the folder has it, whose labels may differ from it in case."""
+    return class_of(name, [row["name"] for row in folder.state()["classes"]])
 
 
 def _examples(
