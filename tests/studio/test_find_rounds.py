@@ -4,9 +4,14 @@ import csv
 
 import pytest
 
+import studios
 from earmark.apps.studio.find.rounds import Rounds, class_of, classes_in
+from earmark.apps.studio.folder.folder import Folder
+from earmark.apps.studio.learned.digest import has_changed, training_digest
 from earmark.apps.studio.mistakes import ConflictError
 from earmark.errors import EarmarkError
+from earmark.labelling.decisions import Decision
+from earmark.labelling.labels import LabelFile, labels_of
 
 STANDING = {"answers": 0, "positives": 0, "negatives": 0, "advice": "Go on."}
 
@@ -84,9 +89,6 @@ def test_an_answer_can_be_changed_and_taken_back_also_of_an_earlier_round(place,
 
 
 def test_examples_are_not_taken_back_as_answers(place, archive):
-    from earmark.labelling.decisions import Decision
-    from earmark.labelling.labels import LabelFile, labels_of
-
     example = Decision(
         place=str(place / "b.wav"), start=None, end=None, suggested="owl", word="yes"
     )
@@ -130,3 +132,37 @@ def test_labels_that_cannot_be_written_are_said_before_anyone_listens(place, arc
     (archive / "labels.csv").mkdir()
     with pytest.raises(EarmarkError):
         Rounds(place).begin(archive, "owl", "Ann", proposed(place, 1.0))
+
+
+def test_stretches_become_clips_as_one_change(tmp_path):
+    folder = Folder(studios.write_sounds(tmp_path / "sounds"))
+    (recording, *_) = folder.recordings()["recordings"]
+    id = recording["id"]
+    folder.add_region(id, 0.0, 0.1, "owl")
+    said = folder.add_regions([(id, 0.0, 0.1), (id, 0.1, 0.2), (id, 0.1, 0.2)], "owl")["said"]
+    assert said == "Labelled 1 clip 'owl'."  # one was there, and one was given twice
+    assert len(folder.recording(id)["regions"]) == 2
+    folder.add_regions([(id, 0.0, 0.1), (id, 0.2, 0.25)], "fox")
+    assert [r["label"] for r in folder.recording(id)["regions"]] == ["fox", "owl", "fox"]
+    folder.undo()
+    assert [r["label"] for r in folder.recording(id)["regions"]] == ["owl", "owl"]
+    folder.leave_out([folder.recording(id)["regions"][0]["id"]])
+    assert folder.add_regions([(id, 0.0, 0.1)], "owl")["said"] == "Labelled 0 clips 'owl'."
+    with pytest.raises(EarmarkError, match="the recording has"):
+        folder.add_regions([(id, 0.0, 0.2), (id, 0.0, 9.0)], "owl")
+    assert len(folder.recording(id)["regions"]) == 1  # all or nothing
+
+
+def test_a_classifier_knows_when_the_labels_of_its_archive_have_changed(place, archive):
+    (place / "earmark.csv").write_text("path,label\na.wav,owl\n")
+    assert training_digest(place, "nights") is None  # there are no labels
+    rounds = Rounds(place)
+    begun = rounds.begin(archive, "owl", "Ann", proposed(place, 1.0, 2.0))
+    rounds.answer(archive, "owl", "Ann", begun["round"], 0, "yes")
+    before, own = training_digest(place, "nights"), training_digest(place)
+    assert not has_changed(place, before, own) and not has_changed(place, own, own)
+    (place / "earmark.csv").write_text("path,label\na.wav,fox\n")
+    now = training_digest(place)
+    assert has_changed(place, own, now) and not has_changed(place, before, now)
+    rounds.answer(archive, "owl", "Ann", begun["round"], 1, "no")
+    assert has_changed(place, before, now)

@@ -198,6 +198,7 @@ def test_from_recordings_to_labels_with_a_reload_and_a_killed_studio(person, tmp
         page.locator(".offer button:has-text('Use it')").first.click()
         page.click(".query .primary")
         page.wait_for_selector(".hit .listen", timeout=WAIT_MS)
+        assert barriers(page) == []
         with page.expect_request("**/audio?start=*"):
             page.keyboard.press("Space")
         page.keyboard.press("y")
@@ -208,6 +209,7 @@ def test_from_recordings_to_labels_with_a_reload_and_a_killed_studio(person, tmp
         page.fill("#round-who", "Ann")
         page.click(".round-start .primary")
         page.wait_for_selector(".asked", timeout=WAIT_MS)
+        assert barriers(page) == []
         answered(page, labels, "y", "n")
         page.reload()
         page.wait_for_selector(".asked")
@@ -228,8 +230,25 @@ def test_from_recordings_to_labels_with_a_reload_and_a_killed_studio(person, tmp
         answered(page, labels, *"n" * left)
         page.wait_for_selector(".round-over .primary", timeout=WAIT_MS)
         assert page.locator(".advice").inner_text().endswith(".")
+        assert barriers(page) == []
     assert words(labels)[:5] == ["yes", "no", "yes", "skip", "undo"]
     assert page.complaints == []
+
+
+def barriers(page):
+    """What keeps people with other ways of reading out, in both themes."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    grave = []
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page).response["violations"]
+        grave += [
+            (b["id"], b["nodes"][0]["html"])
+            for b in found
+            if b["impact"] in ("serious", "critical")
+        ]
+    return grave
 
 
 def answered(page, labels, *keys):
