@@ -6,7 +6,9 @@ import csv
 import os
 import signal
 
+import numpy as np
 import pytest
+import soundfile
 
 import nights
 import studios
@@ -233,6 +235,32 @@ def test_from_recordings_to_labels_with_a_reload_and_a_killed_studio(person, tmp
         assert barriers(page) == []
     assert words(labels)[:5] == ["yes", "no", "yes", "skip", "undo"]
     assert page.complaints == []
+
+
+@pytest.mark.slow
+def test_what_the_microphone_hears_is_an_example(launch, tmp_path):
+    field = nights.write_nights(tmp_path / "field")
+    folder = nights.write_examples(tmp_path / "sounds")
+    nights.index(field, folder / "archives" / "field")
+    heard = np.repeat(nights.tone("fox", 8.0, np.random.default_rng(3)), 3)
+    soundfile.write(tmp_path / "heard.wav", heard, 48_000)
+    page = launch(tmp_path / "heard.wav").new_page()
+    with studios.running(folder, recordings=(field,)) as studio:
+        page.goto(studio.address)
+        page.click("#nav a[href='#/find']")
+        page.click("text=Record it")
+        page.wait_for_selector(".recording")
+        page.wait_for_timeout(2_500)
+        page.click(".recording")
+        page.wait_for_selector(".examples .like canvas")
+        page.click(".query .primary")
+        page.wait_for_selector(".hit .listen", timeout=WAIT_MS)
+        found = page.locator(".hit figcaption").first.inner_text().split()
+        assert found[1].startswith(("00:00:1", "00:00:09")), found  # foxes are at 10 s and 14 s
+        assert studio.get("/api/clips?unlabelled=1").json["total"] == 0  # it was only tried
+        page.click("text=In rounds")
+        page.wait_for_selector("#round-class")
+        assert page.locator("text=of the search").count() == 0  # and becomes no label
 
 
 def barriers(page):
