@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,8 +42,9 @@ class Rounds:
         standing = SimpleNamespace(
             answers=len(decisions), positives=sum(d.about("owl") is True for d in decisions),
             negatives=sum(d.about("owl") is False for d in decisions), threshold=0.5,
-            precision=SimpleNamespace(value=0.75, low=0.5, high=1.0), total=None,
+            precision=SimpleNamespace(value=0.75, low=0.5, high=1.0), found=9, is_enough=False,
             unseen=SimpleNamespace(value=7.4, low=1, high=1_200), advice="Go on.",
+            total=SimpleNamespace(value=1, low=0.6, high=1.2),
         )  # fmt: skip
         return SimpleNamespace(proposals=proposals, standing=standing, notes=("a note",))
 
@@ -71,6 +73,7 @@ class Keys(io.StringIO):
 @pytest.fixture
 def ask(tmp_path, monkeypatch, capsys):
     file = LabelFile(tmp_path / "labels.csv", "Ann")
+    (tmp_path / "a.wav").touch()
 
     def run(*lines: str, stream=io.StringIO, **options) -> tuple[Dialogue, list[str], str]:
         text = "".join(f"{line}\n" for line in lines)
@@ -89,11 +92,12 @@ def test_each_key_is_an_answer_and_every_round_ends_with_its_standing(ask):
     assert answers == ["0:yes", "1:no", "2:skip", "3:yes"]
     assert dialogue.kept == 4 and dialogue.standing.answers == 4
     lines = text.splitlines()
-    assert lines[0].split("  ")[1:4] == ["0.250", dialogue.session.place.as_posix(), "0.00..1.00 s"]
+    assert lines[0].split("  ")[2:5] == ["0.250", dialogue.session.place.as_posix(), "0.00..1.00 s"]
     assert lines[0].startswith("  1/2  ") and lines[0].endswith("  site=n  (uncertain)")
-    assert "2 answers on 'owl' (1 yes, 1 no)" in text and "4 answers on 'owl' (2 yes, 1 no)" in text
-    assert "score 0.50 or more, 75 % (50 to 100 %) are 'owl'" in text
-    assert "about 7 windows (1 to 1,200)" in text
+    assert "2 answers on 'owl'" in text and ": 1 window of the archive yes, 1 no" in text
+    assert "4 answers on 'owl'" in text and ": 2 windows of the archive yes, 1 no" in text
+    assert "9 windows without an answer score 0.50 or more; 75 % (50 to 100 %) of them are" in text
+    assert "about 7 events (1 to 1,200) of 'owl'; in all about 1 event (1 to 1)." in text
     assert text.endswith("Go on.\nNo window is left to ask about.\n")
 
 
@@ -115,6 +119,12 @@ def test_another_class_is_asked_back_once_so_that_a_typo_makes_no_class(ask):
     assert text.count("so far") == 1  # wren is known by now
 
 
+def test_recordings_that_are_gone_are_named_and_not_asked_about(ask, tmp_path):
+    (tmp_path / "a.wav").unlink()
+    _, answers, text = ask("y", "y")
+    assert answers == [] and text == "No window is left to ask about.\n"
+
+
 def test_words_of_decisions_are_no_classes(ask):
     _, answers, text = ask("keep", "drop", "", "y", "q")
     assert answers == ["0:yes"] and "'keep' cannot be the name of a class" in text
@@ -125,7 +135,8 @@ def test_undo_asks_again_even_about_the_last_round(ask):
     assert answers == ["0:yes", "1:no", "2:no", "3:no"]
     assert text.count("Took back 'yes'") == 3 and text.count("Took back 'no'") == 2
     _, answers, text = ask("u", "u", "u", "u", "u", "q")
-    assert answers == [] and "There is no answer to take back." in text
+    assert answers == ["0:yes", "1:no", "2:no", "3:no"]  # of the run before
+    assert text.count("There is no answer of this run to take back.") == 5
 
 
 def test_ctrl_c_keeps_what_was_answered(ask, monkeypatch, tmp_path, capsys):
@@ -213,7 +224,24 @@ def test_a_new_stretch_and_the_end_of_the_command_end_the_one_before(tmp_path, s
         wait_for(lambda: len(numbers()) == 2)
         assert is_ended(numbers()[0]) and not is_ended(numbers()[1])
     assert is_ended(numbers()[1]) and player.problem is None
-    wait_for(lambda: not list((tmp_path / "temporary").iterdir()))
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@posix
+def test_an_answer_does_not_wait_for_the_stretch_to_be_cut(tmp_path, sound, monkeypatch):
+    cutting, may_end = threading.Event(), threading.Event()
+
+    def cut(*_):
+        cutting.set()
+        assert may_end.wait(30)
+
+    monkeypatch.setattr(playback, "cut", cut)
+    with Player([str(program(tmp_path, "aplay", f"touch {tmp_path}/played"))]) as player:
+        player.play(FileSource(sound), 0.0, 1.0)
+        assert cutting.wait(30)
+        player.stop()  # the next question
+        may_end.set()
+    assert not (tmp_path / "played").exists() and not list((tmp_path / "temporary").iterdir())
 
 
 @posix

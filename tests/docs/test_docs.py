@@ -112,7 +112,7 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
     if page == "scale":
         pytest.importorskip("pyarrow")
         command_line.earmark("embed", "recordings", "-o", "embeddings")
-    if page == "archive":
+    if page in ("archive", "label"):
         pytest.importorskip("pyarrow")
         command_line.earmark("index", "recordings", "-o", "archive")
     if page == "spark":

@@ -223,6 +223,31 @@ def test_detectors(tmp_path):
     assert not set(described("The figures of events")) - events - CONFUSED
 
 
+def test_label(tmp_path):
+    noisy_tones.write_annotated(tmp_path / "nights", count=3)
+    archive = tmp_path / "archive"
+    sites = "path,site\n" + "".join(
+        f"{path.name},north\n" for path in sorted((tmp_path / "nights").glob("*.wav"))
+    )
+    (tmp_path / "sites.csv").write_text(sites)
+    table = ("--table", tmp_path / "sites.csv")
+    json_of("index", tmp_path / "nights", "-o", archive, "--backbone", "logmel", *table)
+    like, objects = ("--like", sorted((tmp_path / "nights").glob("*.wav"))[0]), []
+    for number in range(2):
+        path = tmp_path / f"{number}.csv"
+        label = ("label", archive, "--class", "high", "-o", path)
+        objects += json_of(*label, *(() if number else like))
+        lines = path.read_text().splitlines()
+        for k, line in enumerate(lines[1:], 1):
+            cells = line.split(",")
+            cells[6] = "yes" if k < 10 else "no"
+            lines[k] = ",".join(cells)
+        path.write_text("\n".join(lines) + "\n")
+        objects += json_of("label", archive, "--apply", path, "--class", "high")
+    objects += json_of("label", archive, "--manifest", tmp_path / "clips.csv")
+    assert not set(described("label")) - check(described("label"), objects)
+
+
 def test_tag():
     if not (WEIGHTS / "mn04").is_dir():
         pytest.skip(f"no weights of efficientat-mn04 in {WEIGHTS}; set EARMARK_WEIGHTS")

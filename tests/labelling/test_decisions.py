@@ -133,6 +133,7 @@ def test_classes_may_have_the_names_of_answers(tmp_path):
     header = HEADER.partition(",chance")[0]
     rows = ["0.wav,0,1,yes,no,1,no", "1.wav,0,1,no,yes,1,keep", "2.wav,0,1,go,yes,1,yes"]
     assert applied(data, tmp_path, *rows, header=header) == ["no", "no", "yes"]
+    assert applied(data, tmp_path, "2.wav,0,1,go,,1,no", header=header) == ["yes", "no", "no"]
     answers = ["0.wav,0,1,yes,go,1,no,,,", "1.wav,0,1,no,go,1,yes,,,", "2.wav,0,1,go,no,1,no,,,"]
     assert applied(data, tmp_path, *answers) == ["yes", "go", "go"]
 

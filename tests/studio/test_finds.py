@@ -153,7 +153,7 @@ def test_an_example_that_is_gone_is_said_and_stops_nobody(place, studio):
         again = ask_round(studio, "fox", who="Ben")
         assert again.status == 200, again.body
         assert [note.partition(":")[0] for note in again.json["notes"]] == 2 * [
-            "an example is left out, because it cannot be read"
+            "An example cannot be heard, and is left out"
         ]
     finally:
         for clip in clips:

@@ -182,13 +182,16 @@ def _add_uncertain(
     per_group = Counter(pool.groups[np.isin(pool.rows, chosen.rows)].tolist())
     likeness = np.max(vectors @ taken.T, 1, initial=-1.0)
     own = set[int]()
-    for is_strict in (True, False):  # a small archive has no others
+    for quota, alike in (
+        (most, ALIKE),
+        (count, ALIKE),
+        (count, math.inf),
+    ):  # if there are no others
         for k, position in enumerate(positions.tolist()):
             if len(chosen.rows) >= count:
                 return
             group = int(pool.groups[position])
-            is_refused = likeness[k] > ALIKE or per_group[group] >= most
-            if k in own or (is_strict and is_refused):
+            if k in own or likeness[k] > alike or per_group[group] >= quota:
                 continue
             own.add(k)
             per_group[group] += 1

@@ -32,6 +32,8 @@ class Answered:
         are of the class.
     answers : int
         How many answers say yes or no.
+    asked, hits : int
+        How many of them are about windows that were proposed, and how many of these say yes.
     """
 
     rows: np.ndarray
@@ -41,6 +43,8 @@ class Answered:
     passed: np.ndarray
     outside: tuple[tuple[Decision, bool], ...]
     answers: int
+    asked: int
+    hits: int
 
     @property
     def has_example(self) -> bool:
@@ -62,12 +66,14 @@ def answered(
     """
     by_row: dict[int, tuple[bool, float, float]] = {}
     passed: list[np.ndarray] = [np.zeros(0, np.int64)]
-    outside, answers = list[tuple[Decision, bool]](), 0
+    outside, answers, asked = list[tuple[Decision, bool]](), 0, list[bool]()
     for decision in decisions:
         is_class = decision.about(name)
         if is_class is None and decision.suggested != name:
             continue
         answers += is_class is not None
+        if is_class is not None and decision.evidence is not None:
+            asked.append(is_class)
         content = contents.get(decision.place)
         if content is None:
             if is_class is not None:
@@ -90,6 +96,8 @@ def answered(
         passed=np.concatenate(passed),
         outside=tuple(outside),
         answers=answers,
+        asked=len(asked),
+        hits=sum(asked),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from earmark.labelling.decisions import (
     REVIEW_WORDS,
     WORDS,
     Decision,
+    cells_of,
     in_force,
     read_decisions,
     write_decisions,
@@ -84,20 +86,19 @@ def _read(dataset: Dataset, path: Path) -> list[tuple[object, Decision]]:
             f"{path}, rows {first.row}, {second.row}: {first.who} and {second.who} contradict each"
             f" other on {first.place}. Keep one."
         )
-    checked = list[tuple[object, Decision]]()
+    checked, folder = list[tuple[object, Decision]](), Path(os.path.abspath(path)).parent
     for decision in decisions:
-        where = f"{path}, row {decision.row}"
+        where, name = f"{path}, row {decision.row}", cells_of(decision, folder)["path"]
         clip = known.get((decision.place, decision.start or 0.0, decision.end))
         if clip is None:
             raise DataError(
-                f"{where}: {dataset.source} has no clip {decision.place!r}. Give the data that was"
-                " reviewed."
+                f"{where}: {dataset.source} has no clip {name!r}. Give the data that was reviewed."
             )
         if decision.is_answer and not decision.label:
             decision = _with_label(dataset, where, clip, decision)
         if clip.label != decision.label:
             raise DataError(
-                f"{where}: {decision.place!r} is labelled {clip.label!r} in {dataset.source} and"
+                f"{where}: {name!r} is labelled {clip.label!r} in {dataset.source} and"
                 f" {decision.label!r} here. Review the data again."
             )
         word = decision.word if decision.names_class else MEANS.get(decision.word, decision.word)

@@ -178,11 +178,20 @@ def read_decisions(path: str | Path, classes: Iterable[str] = ()) -> list[Decisi
             decisions.append(decision_of(row, table.folder, number))
         except ValueError as error:
             raise DataError(f"{path}, row {number}: {error}.") from error
-    if "who" in table.columns:
-        return [replace(decision, is_answer=True) for decision in decisions]
     known = {*classes, *(name for d in decisions for name in (d.label, d.suggested))}
+    if "who" in table.columns:
+        words = [d.word if d.word in known else _answer(d.word) for d in decisions]
+        return [
+            replace(d, word=word, is_answer=True) for d, word in zip(decisions, words, strict=True)
+        ]
     named = known.intersection(ANSWERS)
     return [replace(d, is_class=True) if d.word in named else d for d in decisions]
+
+
+def _answer(word: str) -> str:
+    """Return the answer that a person has shortened or begun with a capital; else the word."""
+    short = {answer[0]: answer for answer in ANSWERS} | {answer: answer for answer in ANSWERS}
+    return short.get(word.lower(), word)
 
 
 def check_columns(table: Table) -> None:

@@ -90,8 +90,9 @@ class LabelFile:
     def check(self) -> None:
         """Refuse a file that cannot be read or added to. Raises DataError or EarmarkError."""
         self._rows()
-        with self._open():
-            pass
+        with self._locked():
+            if self.path.exists():
+                os.close(os.open(self.path, os.O_RDWR | os.O_APPEND))
 
     def add(self, decision: Decision) -> Decision:
         """Append a decision, with the person and the time if it has none, and return it.
@@ -100,8 +101,13 @@ class LabelFile:
         """
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         decision = replace(decision, who=decision.who or self.who, when=decision.when or now, row=0)
-        with self._open() as file:
-            self._append(file, decision)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        with self._locked():
+            file = os.open(self.path, flags, 0o644)
+            try:
+                self._append(file, decision)
+            finally:
+                os.close(file)
         return decision
 
     def undo(self) -> Decision | None:
@@ -123,19 +129,14 @@ class LabelFile:
         return last[-1] if last else None
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[int]:
-        """Open the file to append to it, alone; it has a header then. Raises EarmarkError."""
+    def _locked(self) -> Iterator[None]:
+        """Let no other process write the file in a block. Explains errors of the system."""
         if problem := not_a_file(self.path):
             raise DataError(f"{self.path} {problem}. {WAY_OUT}")
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=BUSY_S)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
             with lock:
-                file = os.open(self.path, flags, 0o644)
-                try:
-                    yield file
-                finally:
-                    os.close(file)
+                yield
         except Timeout as error:
             raise EarmarkError(
                 f"another process is writing {self.path}. Wait for it, and try again."
@@ -147,6 +148,7 @@ class LabelFile:
             ) from error
 
     def _append(self, file: int, decision: Decision) -> None:
+        """Write a line to the end of the open file, after a header if it is empty."""
         size = os.fstat(file).st_size
         start = os.read(file, 1 << 16)
         if HEADER.startswith(start) and len(start) < len(HEADER):  # nothing, or half a header
@@ -166,6 +168,10 @@ class LabelFile:
         """Return the columns in the first line of a text; DataError if they are not those here."""
         first = io.StringIO(text, newline="").readline()
         columns = [name.strip() for name in next(csv.reader([first]), [])]
+        if len(columns) == 1 and (";" in first or "\t" in first):
+            raise DataError(
+                f"{self.path} has no commas between its columns. Save it as CSV with commas."
+            )
         for column in ALL_COLUMNS:
             if column not in columns:
                 is_review = column in ANSWER_COLUMNS

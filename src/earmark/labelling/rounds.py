@@ -162,11 +162,11 @@ class LabelSession:
         self._keep_examples()
         labels = self.file.read()
         known = answered(self.windows, self._contents, labels.decisions, self.name)
-        known, unread = self._readable(known)
+        known, silent = self._heard(known)
         if not known.has_example:
             raise EarmarkError(
                 f"nobody has found an example of {self.name!r} yet. Give one with --like"
-                " CLIP[:START-END]."
+                f" CLIP[:START-END].{''.join(f' {note}' for note in silent)}"
             )
         rng = np.random.default_rng(
             [self._seed, known.answers, zlib.crc32(self.file.who.encode("utf-8", "replace"))]
@@ -175,19 +175,20 @@ class LabelSession:
         fitted = self._learner.fit(known, rows, rng)
         proposals = self._propose(fitted, rows, count, rng)
         standing = standing_of(self._learner, fitted, known, rows)
-        notes = (*labels.notes, *contradiction_notes(labels.contradictions), *unread)
+        notes = (*labels.notes, *contradiction_notes(labels.contradictions), *silent)
         return LabelRound(tuple(proposals), probability(fitted.margins), standing, notes)
 
-    def _readable(self, known: Answered) -> tuple[Answered, list[str]]:
-        """Return the answers without examples that cannot be read any more, and notes on these."""
-        outside, notes = [], []
+    def _heard(self, known: Answered) -> tuple[Answered, list[str]]:
+        """Leave out answers on recordings elsewhere that cannot be heard now, and name them."""
+        heard, notes = list[tuple[Decision, bool]](), list[str]()
         for decision, is_class in known.outside:
             try:
                 self._outside_vector(decision)
-                outside.append((decision, is_class))
+                heard.append((decision, is_class))
             except AudioError as error:
-                notes.append(f"an example is left out, because it cannot be read: {error}")
-        return replace(known, outside=tuple(outside)), notes
+                notes.append(f"An example cannot be heard, and is left out: {error}")
+        answers = known.answers - len(notes)
+        return replace(known, outside=tuple(heard), answers=answers), notes
 
     def _propose(
         self, fitted: Fitted, rows: np.ndarray, count: int, rng: np.random.Generator

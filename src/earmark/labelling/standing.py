@@ -17,6 +17,7 @@ THRESHOLD = 0.5
 DOZEN = 12
 LEAST_ANSWERS, LEAST_POSITIVES = 36, 10  # before labels can be enough
 AGREEING = 0.97  # kappa of the heads before and after a dozen, twice, for labels to be enough
+RECENT = 60  # answers that estimates use: older ones were drawn by worse heads
 COMPARED = 10_000  # windows with the highest scores, in which heads are compared
 
 
@@ -62,15 +63,13 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
     found = rows[scores >= THRESHOLD]
     draws = _draws(learner, fitted, known)
     precision = draws.precision(THRESHOLD)
-    unseen = heard = None
-    if precision is not None or not len(found):
-        missed = draws.missed(THRESHOLD, float(scores[scores < THRESHOLD].sum()))
+    missed = draws.missed(THRESHOLD, float(scores[scores < THRESHOLD].sum()))
+    unseen = everything = None
+    if missed is not None and (precision is not None or not len(found)):
         per_event = max(1.0, len(found) / max(1, stretches(learner.windows, found)))
-        parts = [] if precision is None else [precision.times(len(found))]
-        if missed is not None:
-            unseen = total([*parts, missed]).times(1 / per_event)
-            own = stretches(learner.windows, known.rows[known.is_class])
-            heard = Interval(unseen.value + own, unseen.low + own, unseen.high + own)
+        parts = [missed] if precision is None else [precision.times(len(found)), missed]
+        unseen = total(parts).times(1 / per_event)
+        everything = unseen.plus(stretches(learner.windows, known.rows[known.is_class]))
     is_enough, advice = _advice(learner, fitted, known)
     positives = int(known.is_class.sum())
     return Standing(
@@ -81,14 +80,15 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
         found=len(found),
         precision=precision,
         unseen=unseen,
-        total=heard,
+        total=everything,
         advice=advice,
         is_enough=is_enough,
     )
 
 
 def _draws(learner: Learner, fitted: Fitted, known: Answered) -> Draws:
-    own = np.flatnonzero(~np.isnan(known.chances))
+    last = np.arange(len(known.rows)) >= len(known.rows) - RECENT
+    own = np.flatnonzero(~np.isnan(known.chances) & last)
     scores = learner.unseen_scores(fitted, known.rows[own])
     return Draws(known.is_class[own], known.chances[own], scores)
 
@@ -99,8 +99,8 @@ def _advice(learner: Learner, fitted: Fitted, known: Answered) -> tuple[bool, st
     They are if two dozens in a row have hardly changed which windows the head finds: Bloodgood &
     Vijay-Shanker, CoNLL 2009, 39-47.
     """
-    if not known.is_class.any() and known.answers > len(known.outside):
-        asked = amount(known.answers - len(known.outside), "window")
+    if known.asked and not known.hits:
+        asked = amount(known.asked, "window")
         return False, f"None of {asked} was of the class. Go on, or give a better example."
     if known.answers < LEAST_ANSWERS or known.is_class.sum() < LEAST_POSITIVES:
         return False, (

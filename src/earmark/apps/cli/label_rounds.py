@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.label_text import proposal_text, standing_text
+from earmark.apps.cli.label_text import present, proposal_text, standing_text
 from earmark.apps.cli.text import say, show
 from earmark.errors import EarmarkError, amount, did_you_mean
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from earmark.apps.cli.playback import Player
     from earmark.labelling.decisions import Decision
     from earmark.labelling.labels import LabelFile
-    from earmark.labelling.rounds import LabelRound, LabelSession, Proposal, Standing
+    from earmark.labelling.rounds import LabelRound, LabelSession, Proposal
+    from earmark.labelling.standing import Standing
 
 WORDS = ("yes", "no", "skip", "undo", "replay", "quit")
 KEYS = {word[0]: word for word in WORDS} | {word: word for word in WORDS}
@@ -63,13 +64,15 @@ class Dialogue:
         try:
             while True:
                 current = self._next_round()
-                if not current.proposals:
+                queue, before = present(current.proposals), self.kept
+                if not queue:
                     self._tell("No window is left to ask about.")
                     return
-                before = self.kept
-                if not self._ask_all(list(current.proposals)):
+                if not self._ask_all(queue):
                     break
         except KeyboardInterrupt:
+            if sys.stdin is not None and sys.stdin.isatty():
+                self._tell("")  # the cursor is behind the question
             say(f"{amount(self.kept, 'answer')} of this run in {self.file.path}")
             raise
         if self.kept != before:
@@ -115,18 +118,18 @@ class Dialogue:
         return True
 
     def _undo(self, queue: list[Proposal], k: int) -> int:
-        """Take back the last answer; return the number of the window to ask about now."""
+        """Take back the last answer of this run; return the number of the window to ask about."""
+        back = None
         with signals.held():
-            back = self.session.undo()
-            self.kept -= back is not None
+            if self._done:
+                back = self.session.undo()
         if back is None:
-            self._tell("There is no answer to take back.")
+            self._tell("     There is no answer of this run to take back.")
             return k
-        self._tell(f"Took back {back.word!r} on {_stretch_text(back)}.")
-        if self._done and _is_of(back, self._done[-1]):
-            queue[max(0, k - 1) : k] = [self._done.pop()]
-            return max(0, k - 1)
-        return k
+        self.kept -= 1
+        self._tell(f"     Took back {back.word!r} on {_stretch_text(back)}.")
+        queue[max(0, k - 1) : k] = [self._done.pop()]
+        return max(0, k - 1)
 
     def _word(self, proposal: Proposal) -> str:
         """Return an answer; empty at the end of the input."""
@@ -205,12 +208,6 @@ class Dialogue:
 
     def _tell(self, *lines: str) -> None:
         (say if self.is_quiet else show)(*lines)
-
-
-def _is_of(decision: Decision, proposal: Proposal) -> bool:
-    place, start, end = decision.stretch
-    own = proposal.recording.place, round(proposal.start, 6), round(proposal.end, 6)
-    return (place, start, end) == own
 
 
 def _stretch_text(decision: Decision) -> str:

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from earmark.errors import amount
+from earmark.apps.cli.text import say
+from earmark.errors import amount, some
+from earmark.system.objects import is_uri
 
 if TYPE_CHECKING:
-    from earmark.labelling.rounds import Interval, Proposal, Standing
+    from earmark.labelling.estimates import Interval
+    from earmark.labelling.rounds import Proposal
+    from earmark.labelling.standing import Standing
 
 WHY = {"sure": "likely", "uncertain": "uncertain", "random": "drawn at random"}
+
+
+def present(proposals: Iterable[Proposal]) -> list[Proposal]:
+    """Return the proposals whose recordings are still there; name the others."""
+    gone: dict[str, None] = {}
+    own: list[Proposal] = []
+    for proposal in proposals:
+        place = proposal.recording.place
+        if is_uri(place) or os.path.exists(place):
+            own.append(proposal)
+        else:
+            gone[place] = None
+    if gone:
+        verb = "is" if len(gone) == 1 else "are"
+        say(
+            f"note: {some(list(gone), 'recording')} {verb} gone, and not asked about. Run `earmark"
+            " index` again."
+        )
+    return own
 
 
 def proposal_text(proposal: Proposal, number: int, count: int) -> str:
@@ -24,17 +49,20 @@ def proposal_text(proposal: Proposal, number: int, count: int) -> str:
 
 def standing_text(standing: Standing, name: str, file: Path) -> list[str]:
     """Return the lines of a standing."""
-    counts = f"{standing.positives:,} yes, {standing.negatives:,} no"
-    lines = [f"{amount(standing.answers, 'answer')} on {name!r} ({counts}) in {file}"]
+    kinds = f"{amount(standing.positives, 'window')} of the archive yes, {standing.negatives:,} no"
+    found = f"{amount(standing.found, 'window')} without an answer"
+    verb = "scores" if standing.found == 1 else "score"
+    found += f" {verb} {standing.threshold:.2f} or more"
     if standing.precision is not None:
+        found += f"; {_percent(standing.precision)} of them are {name!r}"
+    elif standing.found:
+        found += f"; how many of them are {name!r} is not known yet"
+    lines = [f"{amount(standing.answers, 'answer')} on {name!r} in {file}: {kinds}", f"{found}."]
+    if standing.unseen is not None and standing.total is not None:
         lines.append(
-            f"Of the windows that score {standing.threshold:.2f} or more,"
-            f" {_percent(standing.precision)} are {name!r}."
+            f"Not heard yet: about {_events(standing.unseen)} of {name!r}; in all about"
+            f" {_events(standing.total)}."
         )
-    if standing.total is not None:
-        lines.append(f"The archive has about {_windows(standing.total)} of {name!r}.")
-    if standing.unseen is not None:
-        lines.append(f"Not found yet: about {_windows(standing.unseen)}.")
     return [*lines, standing.advice]
 
 
@@ -43,9 +71,9 @@ def _percent(share: Interval) -> str:
     return f"{value} % ({low} to {high} %)"
 
 
-def _windows(count: Interval) -> str:
+def _events(count: Interval) -> str:
     value, low, high = (round(x) for x in (count.value, count.low, count.high))
-    return f"{amount(value, 'window')} ({low:,} to {high:,})"
+    return f"{amount(value, 'event')} ({low:,} to {high:,})"
 
 
 def proposal_json(proposal: Proposal) -> dict[str, Any]:
@@ -70,10 +98,12 @@ def standing_json(standing: Standing) -> dict[str, Any]:
         "positives": standing.positives,
         "negatives": standing.negatives,
         "threshold": standing.threshold,
+        "found": standing.found,
         "precision": _interval_json(standing.precision),
         "total": _interval_json(standing.total),
         "unseen": _interval_json(standing.unseen),
         "advice": standing.advice,
+        "is_enough": standing.is_enough,
     }
 
 

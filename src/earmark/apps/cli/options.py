@@ -50,6 +50,9 @@ CLIPS = Option(
     None, help="Cut out what was found as clips, into a sub-folder of this folder for each class."
 )
 MARGIN = Option(0.0, min=0, help="Seconds of sound before and after each clip.")
+APPLY = Option(
+    None, help="Apply the decisions of this filled-in table, which `review` or `label` wrote."
+)
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
     False, "--allow-skips", help="Exit with 0 even if some recordings could not be read."
@@ -63,7 +66,7 @@ class LabelOptions:
     source: str = DATA
     label: str = Option("label", help="Manifest column with the labels.")
     group: str | None = Option(
-        None, help="Manifest column with a group, such as speaker; a group stays in one fold."
+        None, help="Column with a group, such as speaker or site; a group stays in one fold."
     )
     separator: str | None = Option(
         None, help="Text between the classes of a clip with several, such as ';'."

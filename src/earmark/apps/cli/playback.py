@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from earmark.audio.source import Source
 
 MARGIN_S = 0.5  # of sound before and after a stretch
-ENDING_S = 0.3  # that a program may take to end
+ENDING_S = 0.5  # that a program may take to end, or a thread
 PROGRAMS = {  # and their options, before the name of the file
     "ffplay": ("-nodisp", "-autoexit", "-loglevel", "quiet"),
     "afplay": (),
@@ -52,21 +52,24 @@ class Player:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._number = 0  # of the newest stretch
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Player:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        for thread in self._threads:
+            thread.join(ENDING_S)  # until it has deleted its file
 
     def play(self, source: Source, start: float, end: float) -> None:
         """Begin to play ``start..end`` (seconds) of a recording, and return at once."""
         self.stop()
         with self._lock:
             number = self._number
-        threading.Thread(
-            target=self._play, args=(number, source, start, end), daemon=True, name="play"
-        ).start()
+        thread = threading.Thread(target=self._play, args=(number, source, start, end), daemon=True)
+        self._threads = [*(own for own in self._threads if own.is_alive()), thread]
+        thread.start()
 
     def stop(self) -> None:
         """End what is played."""

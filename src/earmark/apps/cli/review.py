@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
-from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
+from earmark.apps.cli.options import APPLY, JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import class_text, print_json, say, show, skipped_json
 from earmark.errors import DataError, EarmarkError, amount
@@ -29,9 +29,7 @@ def review(
     model: ModelOptions,
     folds: FoldOptions,
     top: int = Option(30, min=1, help="Number of labels to list, most doubtful first."),
-    apply: Path | None = Option(
-        None, help="Read this filled-in decisions file, and write a corrected manifest to -o."
-    ),
+    apply: Path | None = APPLY,
     output: Path | None = Option(
         None, "-o", "--output", help="The decisions file to write; with --apply, the manifest."
     ),
