@@ -42,6 +42,8 @@ def proposed(place, *starts):
 
 
 def rows(archive):
+    if not (archive / "labels.csv").exists():
+        return []
     with open(archive / "labels.csv", newline="") as file:
         return [row for row in csv.DictReader(file) if row["decision"]]
 

@@ -9,6 +9,7 @@ import soundfile
 
 import nights
 import studios
+from earmark.apps.studio.find import finds
 from earmark.apps.studio.find.sources import Sources
 from served import PATIENCE_S
 
@@ -185,6 +186,19 @@ def test_only_what_the_command_line_named_may_be_played(tmp_path):
         "x",
         "x 2",
     ]
+
+
+@pytest.mark.slow
+def test_the_process_ends_when_nothing_is_asked_and_comes_back(place, monkeypatch):
+    monkeypatch.setattr(finds, "IDLE_S", 0.3)
+    with studios.running(place / "sounds", recordings=(place / "nights",)) as studio:
+        own = studio.studio.finds
+        for _ in range(2):
+            assert studio.get("/api/find/archives/nights").json["recordings"] == 3
+            end = time.monotonic() + PATIENCE_S
+            while own.is_awake:
+                assert time.monotonic() < end
+                time.sleep(0.02)
 
 
 @pytest.mark.slow

@@ -64,6 +64,11 @@ class Finds:
         self._ending: asyncio.Task[None] | None = None
         self._sounds: collections.OrderedDict[str, Path] = collections.OrderedDict()
 
+    @property
+    def is_awake(self) -> bool:
+        """Whether the process runs."""
+        return self._is_started
+
     def archive(self, name: str) -> Path:
         """Return the folder of an archive; UnknownIdError if there is none of this name."""
         path = archives_in(self.folder).get(name)

@@ -750,7 +750,7 @@ export const FIND = {
   ownSourceHow: (n) => (n ? `${count(n, 'recording')}, with what earmark.csv says of them` : 'It has no recordings yet'),
   otherSourceHow: 'A folder that the studio was started with. All its sub-folders count.',
   /** @param {string} name */
-  moreSources: (name) => `For recordings elsewhere, stop the studio and start it with their folder: \`earmark studio ${name} --recordings FOLDER\`. A page never names a path.`,
+  moreSources: (name) => `For recordings elsewhere, stop the studio and start it with their folder: \`earmark studio ${name} --recordings DIR\`. A page never names a path.`,
   archiveName: 'Name of the archive',
   nameHow: 'It is kept in archives/ of your folder.',
   wrongName: 'Use letters, digits, blanks or - _ . ( ) +, at most 80 characters.',
@@ -827,16 +827,19 @@ export const FIND = {
   keep: (n) => (n ? `Add ${count(n, 'clip')} to the data` : 'Add to the data'),
   notKept: 'They were not added',
   withMarks: 'Search again with yes and no',
+  outsideTitle: 'Some recordings cannot be played',
+  /** @param {string} folder */
+  outside: (folder) => `They lie outside of this folder. Stop the studio, and start it with the folder of these recordings: \`earmark studio ${folder} --recordings DIR\`.`,
   /** @type {Object<string, string>} */
   silent: { outside: 'It cannot be played here', gone: 'The recording is gone' },
   /** @type {Object<string, string>} */
-  silentHow: { outside: 'It lies outside of this folder. Start the studio with --recordings and its folder.', gone: 'It was there when the archive was made.' },
+  silentHow: { outside: 'It lies outside of the folders of this studio.', gone: 'It was there when the archive was made.' },
   // rounds
   roundTitle: 'Label in rounds of a dozen',
   className: 'Class',
   classHow: 'What you listen for, one class at a time. If your data has clips of it, they are the first examples.',
   who: 'Your name',
-  whoHow: 'It stands beside each of your answers.',
+  whoHow: 'It stands beside each of your answers; without it, the name of the user of this machine.',
   /** @param {number} n */
   takeExamples: (n) => `${n === 1 ? 'The one sound' : `The ${number(n)} sounds`} of the search, its examples and what you marked Yes, ${n === 1 ? 'is' : 'are'} of this class`,
   group: 'At most a few windows from each',

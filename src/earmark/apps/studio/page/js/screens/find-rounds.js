@@ -7,7 +7,7 @@ import { stop } from '../player.js';
 import { FIND } from '../texts.js';
 import { asked, conditions, kept, lasting } from './find-kept.js';
 import { standingBox } from './find-standing.js';
-import { aboutOf, stretchTile, timeOf } from './find-tile.js';
+import { aboutOf, outsideNote, stretchTile, timeOf } from './find-tile.js';
 import { capital, isTaken, sentenceOf } from './learning.js';
 
 /**
@@ -209,7 +209,7 @@ export class View {
     const isOver = this.isBetween || (proposals.length > 0 && done === proposals.length);
     const bar = h('div.round-bar', h('span.num', isOver ? FIND.roundOver : FIND.progress(done, proposals.length)), h('label.row', this.autoplay(), FIND.autoplay), button(FIND.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), button(FIND.finish, { quiet: true, onclick: () => { this.showStart(); } }));
     this.body.replaceChildren();
-    put(this.body, bar, !this.isBetween && list, isOver ? this.over() : this.question(proposals[this.at]), h('div.two', standingBox(standing), h('div.stack', this.training(), this.disagreements(contradictions), notes.length > 0 && h('ul.remarks', notes.map((note) => h('li', icon('note'), h('span', capital(note))))))));
+    put(this.body, bar, !this.isBetween && list, !isOver && outsideNote(proposals), isOver ? this.over() : this.question(proposals[this.at]), h('div.two', standingBox(standing), h('div.stack', this.training(), this.disagreements(contradictions), notes.length > 0 && h('ul.remarks', notes.map((note) => h('li', icon('note'), h('span', capital(note))))))));
     const now = proposals[this.at];
     this.spoken.textContent = isOver ? FIND.roundOver : now ? FIND.now(this.at + 1, proposals.length, this.name) : '';
     if (held) /** @type {HTMLElement|null} */ (this.body.querySelector(isOver ? '.round-over .primary' : '.question'))?.focus({ preventScroll: true });

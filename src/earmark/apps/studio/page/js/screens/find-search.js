@@ -6,7 +6,7 @@ import { button, empty, trouble } from '../parts.js';
 import { FIND } from '../texts.js';
 import { Examples } from './find-examples.js';
 import { asked, conditions, exampleOf, kept, keyOf } from './find-kept.js';
-import { aboutOf, scoreText, stretchTile, timeOf } from './find-tile.js';
+import { aboutOf, outsideNote, scoreText, stretchTile, timeOf } from './find-tile.js';
 import { isTaken, sentenceOf } from './learning.js';
 
 /**
@@ -141,6 +141,8 @@ export class View {
     if (!hits.length) { this.list.replaceChildren(h('li', empty(FIND.nothing, FIND.nothingText))); return; }
     this.cards = hits.map((hit, k) => this.card(hit, k));
     this.list.replaceChildren(...this.cards);
+    const note = outsideNote(hits);
+    if (note) this.notice.replaceChildren(note);
     for (const k of hits.keys()) this.showMark(k);
     this.showHeading();
     if (hits.length >= this.top && this.top < MOST_LINES) this.rest.replaceChildren(button(FIND.more, { onclick: () => this.search(Math.min(MOST_LINES, 2 * this.top)) }));

@@ -1,7 +1,9 @@
 /** A stretch of a long recording to see and to hear, with the sound around it. */
 
+import { state } from '../api.js';
 import { clock, h, icon, number, say } from '../dom.js';
 import { drawPicture, picture, whenSeen } from '../draw.js';
+import { coded, trouble } from '../parts.js';
 import { play, playing, stop } from '../player.js';
 import { COMMON, FIND } from '../texts.js';
 
@@ -58,6 +60,9 @@ export function toggleStretch(hit, box, line, isWide = false) {
   box.classList.add('on');
   line.style.setProperty('--at', String((start - from) / (to - from)));
 }
+
+/** Why some recordings cannot be played and what helps, or null. @param {Hit[]} hits */
+export const outsideNote = (hits) => (hits.some(({ silent }) => silent === 'outside') ? trouble('warn', FIND.outsideTitle, coded(FIND.outside(state().folder.name))) : null);
 
 /** What is known of a recording, in a line. @param {Hit} hit */
 export const aboutOf = ({ columns }) => Object.entries(columns).slice(0, 4).map(([name, value]) => `${name} ${value}`).join(', ');
