@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from command_line import Done, earmark
+from earmark.data.dataset import Dataset
 from earmark.labelling.labels import LabelFile
 from earmark.labelling.rounds import LabelSession
 
@@ -138,6 +139,21 @@ def test_a_round_as_a_table_says_what_to_do_with_it(place):
     done = earmark("label", "archive", "--labels", "my labels.csv", *OWL, "--apply", "r.csv")
     assert "0 new answers" in done.stdout and "2 rows without an answer" in done.stdout
     assert "r.csv already exists" in label(*OWL, "-o", "r.csv", expect=2).stderr
+
+
+def test_the_labels_become_a_manifest_that_train_reads(place):
+    assert "has no window with a class" in label("--manifest", "c.csv", expect=2).stderr
+    for number in range(2):
+        label(*(OWL if number else FIRST), "-o", f"{number}.csv")
+        fill_in(f"{number}.csv")
+        done = label("--apply", f"{number}.csv", "--manifest", "clips.csv", "--group", "site")
+    assert " clips -> clips.csv" in done.stdout
+    data = Dataset.read("clips.csv")
+    assert {clip.group for clip in data} == {"north", "south"} and len(data) == 24
+    for clip in data:
+        row = {"path": clip.place, "start": str(clip.start), "end": str(clip.end)}
+        assert clip.label == ("owl" if is_owl(row) else "other")
+    assert "owl.wav" in done.stderr  # the example is not of the archive
 
 
 def test_a_class_of_a_table_that_is_new_must_be_named(place):

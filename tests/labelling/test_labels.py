@@ -1,6 +1,7 @@
 """The labels of an archive: each answer is kept at once, for several people, through any end."""
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -39,6 +40,21 @@ def test_answers_are_appended_with_person_and_time(tmp_path):
     assert file.read().decisions[0].place == str(tmp_path / "rec/a.wav")
     assert len(read_decisions(file.path)) == 2  # it is a table as any other
     assert LabelFile(tmp_path / "x.csv").who
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are synchronised on POSIX only")
+def test_an_answer_is_on_the_disk_when_it_is_added(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def record(file: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(file).st_mode))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", record)
+    file = LabelFile(tmp_path / "labels.csv", "Ann")
+    file.add(owl(tmp_path / "a.wav", 1.0))
+    file.add(owl(tmp_path / "a.wav", 2.0))
+    assert synced == [False, True, False]  # the file, its folder once, the file
 
 
 def test_undo_takes_back_the_last_answers_of_one_person(tmp_path):

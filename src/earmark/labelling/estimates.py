@@ -43,9 +43,9 @@ def share(is_class: np.ndarray, weights: np.ndarray) -> Interval:
 
     Notes
     -----
-    The sample counts as (sum w)^2 / sum w^2 windows, and the interval is that of Clopper and Pearson
-    for so many: Korn & Graubard, Survey Methodology 24 (1998), 193-201. Wilson's is too short near
-    1, where precisions are.
+    The sample counts as (sum w)^2 / sum w^2 windows, and the interval is that of Clopper and
+    Pearson for so many: Korn & Graubard, Survey Methodology 24 (1998), 193-201. Wilson's is too
+    short near 1, where precisions are.
     """
     value = min(1.0, float(weights @ is_class / weights.sum()))
     n = float(weights.sum() ** 2 / (weights @ weights))

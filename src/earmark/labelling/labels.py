@@ -163,6 +163,12 @@ class LabelFile:
         if os.write(file, line) != len(line):
             raise OSError(None, "the disk is full")
         os.fsync(file)
+        if before == HEADER and os.name == "posix":  # the name of a new file, too
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _columns(self, text: str) -> list[str]:
         """Return the columns in the first line of a text; DataError if they are not those here."""

@@ -13,7 +13,7 @@ from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_output
 from earmark.apps.cli.label_tables import AskedOptions, TableOptions, TableWork
 from earmark.apps.cli.label_text import standing_json
-from earmark.apps.cli.options import ALLOW_REMOTE, JSON
+from earmark.apps.cli.options import ALLOW_REMOTE, JSON, LABELS
 from earmark.apps.cli.search import ARCHIVE
 from earmark.apps.cli.text import print_json, say, show
 from earmark.errors import EarmarkError, some
@@ -21,10 +21,6 @@ from earmark.errors import EarmarkError, some
 if TYPE_CHECKING:
     from earmark.embeddings.archive import Archive
     from earmark.labelling.labels import LabelFile
-
-LABELS = Option(
-    None, help="The file of labels of an archive; by default labels.csv in the archive."
-)
 
 
 def label(

@@ -14,7 +14,7 @@ from typer import Option
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder, check_output
 from earmark.apps.cli.label_text import present, proposal_json, standing_json, standing_text
-from earmark.apps.cli.options import APPLY, CLIPS, MARGIN
+from earmark.apps.cli.options import APPLY, CLIPS, GROUP, MARGIN
 from earmark.apps.cli.search import LIKE, NETWORK, WHERE, check_example
 from earmark.apps.cli.text import say
 from earmark.errors import AudioError, EarmarkError, amount
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from earmark.embeddings.archive import Archive
     from earmark.labelling.labels import LabelFile
     from earmark.labelling.rounds import LabelRound, LabelSession, Proposal
-
-GROUP = Option(
-    None, help="Column with a group, such as speaker or site; a group stays in one fold."
-)
 
 
 @dataclass(frozen=True, kw_only=True)

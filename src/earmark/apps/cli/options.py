@@ -56,6 +56,9 @@ CLIPS = Option(
     None, help="Cut out what was found as clips, into a sub-folder of this folder for each class."
 )
 MARGIN = Option(0.0, min=0, help="Seconds of sound before and after each clip.")
+GROUP = Option(
+    None, help="Column with a group, such as speaker or site; a group stays in one fold."
+)
 APPLY = Option(
     None, help="Apply the decisions of this filled-in table, which `review` or `label` wrote."
 )
@@ -71,9 +74,7 @@ class LabelOptions:
 
     source: str = DATA
     label: str = Option("label", help="Manifest column with the labels.")
-    group: str | None = Option(
-        None, help="Column with a group, such as speaker or site; a group stays in one fold."
-    )
+    group: str | None = GROUP
     separator: str | None = Option(
         None, help="Text between the classes of a clip with several, such as ';'."
     )
