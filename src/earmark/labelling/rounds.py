@@ -49,7 +49,7 @@ class Proposal:
     why : str
         'sure', 'uncertain' or 'random'.
     chance : float or None
-        The chance with which it was drawn; None if it was not drawn at random.
+        The chance of it in one of the random draws of the dozen; None if it was not drawn.
     """
 
     row: int
