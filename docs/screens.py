@@ -4,7 +4,7 @@
 
 It needs the packages of earmark[dev] and Chromium, and takes some minutes. It copies the example
 into a folder, plants a few faults, and goes the way of a newcomer through the page: record, label,
-examine, train, read the report, review, try, export. Every screen is seen at three widths.
+examine, train, read the report, review, try, search, export. Every screen is seen at three widths.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
-import csv
 import shutil
 import sys
 import tempfile
@@ -22,24 +21,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
+from screens_sounds import fill, write_heard, write_night
+
 import studios
 from browser import FOR_PLAYWRIGHT, chromium
 from fake_microphone import EXAMPLE
 
 PICTURES = Path(__file__).parent / "images" / "studio"
-RATE_HZ, HEARD_HZ = 16_000, 48_000  # of the example, and of the microphone
 LONG = "night.flac"
-LONG_S = 900
+FIELD, NIGHTS, NIGHT_S = "field", 4, 300  # recordings beside the folder, that are searched
+FOUND, DOZENS = "knock", 4  # the class that is searched, and how much of it is labelled
 PATIENCE_S = 300
 SETTLE_MS = 1_500  # until pictures of sounds are drawn
 HEARD_S = 11  # of live sound
 QUALITY = 78  # of WebP
-DARK = ("data", "doctor", "report", "review", "try-live", "editor")  # seen in dark colours, too
+# Screens that are seen in dark colours, too.
+DARK = ("data", "doctor", "report", "review", "try-live", "editor", "round")
 
 
 @dataclass(frozen=True)
@@ -68,72 +68,6 @@ VIEWS = (
     View("1280-dark", 1280, 800, is_dark=True),
     View("2560", 2560, 1440, scale=0.5),
 )
-
-
-# The sounds
-
-
-def clip_of(label: str, number: int) -> np.ndarray:
-    """Return a clip of the example."""
-    return soundfile.read(EXAMPLE / label / f"g{number:02}.ogg", dtype="float32")[0]
-
-
-def fill(folder: Path) -> None:
-    """Copy the example, with its labels; plant faults that the doctor and the review find."""
-    with open(EXAMPLE / "manifest.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        place = folder / row["path"]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(EXAMPLE / row["path"], place)
-        if row["path"] in ("left/g04.ogg", "knock/g09.ogg", "go/g02.ogg"):
-            row["label"] = {"left": "right", "knock": "bell", "go": "no"}[row["label"]]
-    for name, source, label, group in (
-        ("rain/g05 copy.ogg", "rain/g05.ogg", "rain", "g05"),
-        ("go/g07 again.ogg", "stop/g07.ogg", "go", "g07"),
-    ):
-        shutil.copy(EXAMPLE / source, folder / name)
-        rows.append({"path": name, "label": label, "group": group})
-    soundfile.write(folder / "bell" / "muted.ogg", np.zeros(RATE_HZ, np.float32), RATE_HZ)
-    rows.append({"path": "bell/muted.ogg", "label": "bell", "group": "g13"})
-    with open(folder / "earmark.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ("path", "label", "group"), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    for path in sorted((EXAMPLE / "unheard").iterdir()):
-        place = folder / "recordings" / path.name
-        place.parent.mkdir(exist_ok=True)
-        shutil.copy(path, place)
-
-
-def write_night(path: Path) -> list[tuple[float, float, str]]:
-    """Write a long recording of clips on noise; return what is where."""
-    rng = np.random.default_rng(20)
-    noise = np.cumsum(rng.normal(size=LONG_S * RATE_HZ)).astype(np.float32)
-    noise -= np.convolve(noise, np.ones(64, np.float32) / 64, "same")
-    sound = 0.0012 * noise / noise.std() + 0.0003 * rng.normal(size=len(noise)).astype(np.float32)
-    regions, at = [], 4.0
-    labels = ("bell", "knock", "rain", "engine", "knock", "bell", "go", "stop")
-    while at < LONG_S - 4:
-        label = labels[rng.integers(len(labels))]
-        clip = clip_of(label, int(rng.integers(1, 13)))
-        start = int(at * RATE_HZ)
-        sound[start : start + len(clip)] += 0.7 * clip * rng.uniform(0.4, 1.0)
-        regions.append((at, at + len(clip) / RATE_HZ, label))
-        at += float(rng.exponential(4)) + 1.5
-    soundfile.write(path, np.clip(sound, -1, 1), RATE_HZ)
-    return regions
-
-
-def write_heard(path: Path) -> None:
-    """Write what the microphone hears: clips with pauses."""
-    rng = np.random.default_rng(7)
-    parts = [0.0003 * rng.normal(size=2 * RATE_HZ)]
-    for label, number in (("bell", 3), ("stop", 8), ("knock", 5), ("go", 9), ("bell", 7)):
-        parts += [0.8 * clip_of(label, number), 0.0003 * rng.normal(size=2 * RATE_HZ)]
-    sound = np.repeat(np.concatenate(parts), HEARD_HZ // RATE_HZ)
-    smooth = np.convolve(sound, np.ones(3) / 3, "same")
-    soundfile.write(path, smooth, HEARD_HZ, subtype="PCM_16")
 
 
 # The studio and its windows
@@ -342,6 +276,57 @@ def long_recording(windows: Windows) -> None:
     windows.show("editor", f"data/long/{recording['id']}", ".stage canvas", section)
 
 
+def find(windows: Windows) -> None:
+    """A search by example, and a round of labels after some dozens."""
+    field = Path(windows.get("/api/state")["folder"]["path"]).parent / FIELD
+    regions = {
+        f"night-{n}.flac": write_night(field / f"night-{n}.flac", NIGHT_S, n) for n in range(NIGHTS)
+    }
+    windows.job("index", name=FIELD, source=FIELD)
+    (clip, *_) = windows.get(f"/api/clips?label={FOUND}")["clips"]
+    windows.show("search", f"find/{FIELD}/search/{clip['id']}", ".examples li", searched)
+    asked = {"archive": FIELD, "name": FOUND, "who": "Ann"}
+    for _ in range(DOZENS):
+        begun = windows.post("/api/find/round", asked)
+        for number, window in enumerate(begun["proposals"]):
+            word = "yes" if is_there(window, regions[window["path"]]) else "no"
+            given = {**asked, "round": begun["round"], "number": number, "word": word}
+            windows.post("/api/find/answer", given)
+    windows.show("round", f"find/{FIELD}/label", ".round-start", asked_by("Ann"))
+
+
+def is_there(window: dict[str, Any], regions: list[tuple[float, float, str]]) -> bool:
+    """Say whether the class that is searched fills a third of a window."""
+    overlaps = (
+        min(end, window["end"]) - max(start, window["start"])
+        for start, end, label in regions
+        if label == FOUND
+    )
+    return any(overlap > (window["end"] - window["start"]) / 3 for overlap in overlaps)
+
+
+def searched(page: Page) -> None:
+    """Search, and say of some hits whether they are right."""
+    page.locator(".query .primary").click()
+    page.wait_for_selector(".hit canvas", timeout=1_000 * PATIENCE_S)
+    for key in ("y", "y", "y", "n", "y"):
+        page.keyboard.press(key)
+    page.evaluate("scrollTo(0, 0)")
+
+
+def asked_by(who: str) -> Callable[[Page], None]:
+    """Return what begins a round, and answers three of its questions."""
+
+    def begin(page: Page) -> None:
+        page.fill("#round-class", FOUND)
+        page.fill("#round-who", who)
+        page.locator(".round-start .primary").click()
+        page.wait_for_selector(".asked canvas", timeout=1_000 * PATIENCE_S)
+        page.evaluate("scrollTo(0, 0)")
+
+    return begin
+
+
 def section(page: Page) -> None:
     """Look at a shorter section, with a region chosen."""
     page.locator(".section-bar select").select_option("20")
@@ -370,18 +355,19 @@ def main() -> None:
     chosen = parser.parse_args()
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(folder_of_short_name())
-        empty, sounds = place / "kitchen", place / "sounds"
-        empty.mkdir()
-        sounds.mkdir()
+        empty, sounds, field = place / "kitchen", place / "sounds", place / FIELD
+        for folder in (empty, sounds, field):
+            folder.mkdir()
         fill(sounds)
         write_heard(place / "heard.wav")
         browser = stack.enter_context(hearing(place / "heard.wav"))
         for folder, ways in (
             (empty, (first_minutes,)),
-            (sounds, (data, doctor, train, learned, use, long_recording)),
+            (sounds, (data, doctor, train, learned, use, long_recording, find)),
         ):
             own = {"EARMARK_WEIGHTS": "", "EARMARK_CACHE": str(place / "cache")}
-            with studios.command(folder, EARMARK_OFFLINE="1", **own) as studio:
+            given = ("--recordings", field)
+            with studios.command(folder, *given, EARMARK_OFFLINE="1", **own) as studio:
                 windows = Windows(browser, studio.address, chosen.to, chosen.only)
                 for way in ways:
                     print(way.__name__, file=sys.stderr)

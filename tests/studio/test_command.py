@@ -94,6 +94,16 @@ def test_a_studio_on_another_machine_is_named(sounds, monkeypatch):
             running.invitation(sounds)
 
 
+def test_other_folders_are_named_when_a_studio_starts_and_not_later(sounds, tmp_path):
+    from earmark.apps.studio import running
+
+    done = earmark("studio", sounds, "--recordings", tmp_path / "none", expect=2)
+    assert "is no folder" in done.stderr
+    with running.claimed(sounds):
+        done = earmark("studio", sounds, "--recordings", tmp_path, "--no-browser", expect=2)
+    assert "is open in a studio already" in done.stderr and "--recordings" in done.stderr
+
+
 def test_a_folder_is_made_but_no_path_of_folders(tmp_path):
     with command(tmp_path / "new") as own:
         assert own.enter(token_of(own.address)).status == 200

@@ -46,8 +46,8 @@ def test_the_page_has_no_script_or_style_of_its_own_and_a_fresh_nonce(studio):
 def test_the_page_is_light(studio):
     own = {name: asset for name, asset in read_assets().items() if not name.endswith(".txt")}
     sent = [studio.get(f"/static/{name}", Accept_Encoding="gzip, br") for name in own]
-    assert sum(len(reply.body) for reply in sent) <= 190_000
-    assert sum(len(asset.content) for asset in own.values()) <= 560_000
+    assert sum(len(reply.body) for reply in sent) <= 215_000
+    assert sum(len(asset.content) for asset in own.values()) <= 640_000
     for reply, asset in zip(sent, own.values(), strict=True):
         assert reply.headers["content-encoding"] == "gzip"
         assert gzip.decompress(reply.body) == asset.content

@@ -21,7 +21,9 @@ from earmark.system.files import not_a_file
 _TEXT = ".txt .md .rst .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .toml .ini .cfg .log .bib"
 _DOCUMENTS = ".html .htm .css .js .pdf .doc .docx .xls .xlsx .parquet .db .sqlite .lnk .url"
 _PICTURES = ".jpg .jpeg .png .gif .bmp .svg .webp .tif .tiff .ico"
-_CODE = ".py .pyc .ipynb .r .m .sh .bat .npy .npz .pt .pth .pkl .h5 .hdf5 .onnx .safetensors"
+_CODE = (
+    ".py .pyc .ipynb .r .m .sh .bat .npy .npz .pt .pth .pkl .h5 .hdf5 .onnx .safetensors .earmark"
+)
 _NOTES = ".textgrid .lab .phn .wrd .srt .vtt .cue .eaf .jams .m3u .m3u8 .pls"  # about recordings
 _EDITORS = ".asd .reapeaks .sfk .pkf .md5 .sha1 .sha256"  # written beside recordings
 NOT_AUDIO_SUFFIXES = frozenset(

@@ -55,7 +55,7 @@ def test_every_screen_opens_without_a_complaint_asks_only_its_studio_and_is_ligh
     assert page.complaints == []
     assert all(url.startswith((page.origin, "blob:", "data:")) for url in page.asked)
     unpacked, sent = weight(page.asked)
-    assert unpacked <= 425_000 and sent <= 145_000
+    assert unpacked <= 470_000 and sent <= 165_000
     assert not any("/vendor/" in url for url in page.asked), "only the editor needs wavesurfer.js"
 
 

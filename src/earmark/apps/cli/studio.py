@@ -42,6 +42,9 @@ def studio(
         help="File that holds a token which works any number of times; without it, each address"
         " lets in one browser.",
     ),
+    recordings: list[Path] = Option(
+        [], help="Another folder whose recordings Find may search and play; may be repeated."
+    ),
     browser: bool = Option(True, "--browser/--no-browser", help="Open the page in the browser."),
 ) -> None:
     """Record, label, train, try and export in a page on this machine.
@@ -50,7 +53,7 @@ def studio(
     Trainings go on then. Run it again with the same folder for another address while it runs, such
     as for another browser.
     """
-    settings = _settings(host, port, allow_host, tls_cert, tls_key, token_file)
+    settings = _settings(host, port, allow_host, tls_cert, tls_key, token_file, recordings)
     extras.load("fastapi", "studio", "earmark studio")
     extras.load("httptools", "studio", "earmark studio")
     extras.load("python_multipart", "studio", "earmark studio")
@@ -63,6 +66,11 @@ def studio(
         if is_ours:
             _run(path, settings, browser)
             return
+    if recordings:
+        raise EarmarkError(
+            f"{folder} is open in a studio already, which keeps the folders that it was given. Stop"
+            " it with Ctrl-C, and start it with --recordings."
+        )
     address = running.invitation(path)
     say(f"{folder} is open in a studio already. This address lets one browser in:")
     show(address)
@@ -77,6 +85,7 @@ def _settings(
     certificate: Path | None,
     key: Path | None,
     token_file: Path | None,
+    recordings: list[Path],
 ) -> StudioSettings:
     from earmark.apps.service.settings import token_of
     from earmark.apps.studio.settings import StudioSettings
@@ -84,6 +93,9 @@ def _settings(
     for path in (certificate, key):
         if path is not None and not path.is_file():
             raise EarmarkError(f"{path} does not exist. Give a file in PEM format.")
+    for path in recordings:
+        if not path.is_dir():
+            raise EarmarkError(f"--recordings {path} is no folder. Give a folder of recordings.")
     return StudioSettings(
         host=host,
         port=port,
@@ -91,6 +103,7 @@ def _settings(
         hosts=tuple(hosts),
         certificate=certificate,
         key=key,
+        recordings=tuple(path.absolute() for path in recordings),
     )
 
 

@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from earmark.apps.studio.answers import Json, add_handlers
 from earmark.apps.studio.learned.shelves import model_files
 from earmark.apps.studio.live.live import Live
-from earmark.apps.studio.routes import data, jobs, models, pages, reviews, sounds
+from earmark.apps.studio.routes import data, finds, jobs, models, pages, reviews, rounds, sounds
 from earmark.apps.studio.studio import Studio
 
-ROUTES = (pages, data, sounds, jobs, models, reviews)
+ROUTES = (pages, data, sounds, jobs, models, reviews, finds, rounds)
 
 
 def make_app(studio: Studio) -> ASGIApp:

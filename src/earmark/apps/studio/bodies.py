@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 MOST_IDS = 50_000
 MOST_SECONDS = 10_000_000.0
 PIECE_BYTES = 2**20  # the most of one part of an upload
+MOST_EXAMPLES = 100  # of a search
 BODY_BYTES = 2**21  # the most of any body; that of all ids is the largest
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
@@ -97,3 +98,58 @@ class Decision(_Body):
 
     row: Annotated[int, Field(ge=0, le=10**9)]
     decision: Text
+
+
+class Stretch(_Body):
+    """A clip, a recording or an upload by its id, or a stretch of it."""
+
+    id: Id
+    start: Seconds | None = None
+    end: Seconds | None = None
+
+
+Stretches = Annotated[list[Stretch], Field(max_length=MOST_EXAMPLES)]
+Conditions = Annotated[list[Text], Field(max_length=20)]
+
+
+class Search(_Body):
+    """Examples of what to find in an archive, and of what not to find."""
+
+    archive: Text
+    like: Stretches
+    unlike: Stretches = []
+    where: Conditions = []
+    top: Annotated[int, Field(ge=1, le=200)] = 50
+    per_recording: Annotated[int, Field(ge=1, le=200)] | None = None
+
+
+class Kept(_Body):
+    """Stretches that become clips of a class."""
+
+    stretches: Annotated[list[Stretch], Field(min_length=1, max_length=200)]
+    label: Text
+
+
+class Asked(_Body):
+    """Which class a person labels in an archive."""
+
+    archive: Text
+    name: Annotated[Text, Field(min_length=1)]
+    who: Annotated[Text, Field(max_length=100)] = ""
+
+
+class Round(Asked):
+    """A round of windows; the one that is open, unless it is to be a ``fresh`` one."""
+
+    fresh: bool = False
+    where: Conditions = []
+    group: Text | None = None
+    like: Stretches = []
+
+
+class Answer(Asked):
+    """The answer on a window of a round."""
+
+    round: Id
+    number: Annotated[int, Field(ge=0, le=1_000)]
+    word: Annotated[Text, Field(min_length=1)]

@@ -6,6 +6,9 @@ MANIFEST = FOLDER_MANIFEST  # what every command reads
 LEFT_OUT_FILE = "left-out.csv"
 RECORDINGS = "recordings"  # what was recorded or dropped in the page; not a class
 MODELS, REPORTS, DECISIONS, EXPORTS = "models", "reports", "decisions", "exports"
-WRITTEN = frozenset({MODELS, REPORTS, DECISIONS, EXPORTS})  # by commands; no recordings are there
+ARCHIVES = "archives"  # what is searched
+WRITTEN = frozenset(
+    {MODELS, REPORTS, DECISIONS, EXPORTS, ARCHIVES}
+)  # by commands; no recordings are there
 MODEL_SUFFIX = ".earmark"
 PRIVATE = ".studio"  # history, trash, jobs, uploads: for the studio alone

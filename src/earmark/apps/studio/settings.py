@@ -20,9 +20,12 @@ class StudioSettings(Settings):
     ----------
     token : str or None
         A token that works any number of times; others work once.
+    recordings : tuple of Path
+        Folders of long recordings that may be searched and played besides the folder itself.
     """
 
     models: dict[str, Path] = field(default_factory=dict)  # those of the folder, as they come
+    recordings: tuple[Path, ...] = ()
     port: int = 0
     log: str = "text"
     limits: Limits = LIMITS

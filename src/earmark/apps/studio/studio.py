@@ -12,13 +12,17 @@ from earmark.apps.service.admission import Admission
 from earmark.apps.service.logs import Log, frames_of
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.settings import is_loopback
-from earmark.apps.studio.folder.folder import Folder
+from earmark.apps.studio.find.finds import Finds
+from earmark.apps.studio.find.rounds import Rounds
+from earmark.apps.studio.find.sources import Sources
+from earmark.apps.studio.folder.folder import Folder, Located
 from earmark.apps.studio.jobs.jobs import Jobs
 from earmark.apps.studio.learned import shelves
 from earmark.apps.studio.learned.remedies import Remedies
 from earmark.apps.studio.learned.reviews import Reviews
 from earmark.apps.studio.live.live import StudioHearers
 from earmark.apps.studio.live.trying import Tries
+from earmark.apps.studio.mistakes import UnknownIdError
 from earmark.apps.studio.notices import Notices
 from earmark.apps.studio.settings import StudioSettings
 from earmark.apps.studio.sounds.sounds import Sounds
@@ -44,7 +48,9 @@ class Studio:
         self.admission, self.metrics = Admission(settings.limits), Metrics()
         self.notices, self.hearers = Notices(), StudioHearers(settings, path)
         self.tries, self.sounds = Tries(path), Sounds()
-        self.jobs = Jobs(path, self._job_changed)
+        self.sources = Sources(path, settings.recordings)
+        self.finds, self.rounds = Finds(path, self.sources), Rounds(path)
+        self.jobs = Jobs(path, self._job_changed, self.sources.named)
         self._remedies: Remedies | None = None
         self._reviews: Reviews | None = None
         self._opening: asyncio.Future[Folder] | None = None
@@ -66,6 +72,16 @@ class Studio:
         """Return the folder, once it is read."""
         assert self._opening is not None
         return await asyncio.shield(self._opening)
+
+    def locate(self, folder: Folder, id: str) -> Located:
+        """Return where a sound is: of the folder, found in an archive, or an upload to try.
+
+        Raises UnknownIdError.
+        """
+        for place in (folder.locate, self.finds.locate):
+            with contextlib.suppress(UnknownIdError):
+                return place(id)
+        return folder.locate_upload(id)
 
     async def remedies(self) -> Remedies:
         """Return what takes over the results of remedies."""
@@ -89,7 +105,7 @@ class Studio:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        closing = (self.jobs, self.hearers, self.tries, self.sounds)
+        closing = (self.jobs, self.hearers, self.tries, self.sounds, self.finds)
         await asyncio.gather(*(each.close() for each in closing))
 
     async def state(self) -> dict[str, Any]:

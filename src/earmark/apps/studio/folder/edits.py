@@ -124,6 +124,30 @@ def add_region(
     return f"Labelled {span(start, end)} {_q(name)}.", draft.result(), row.id
 
 
+def add_regions(
+    ledger: Ledger, stretches: Sequence[tuple[str, float, float]], label: str
+) -> Edited:
+    """Make stretches (recording, start, end) clips of a class, as one change.
+
+    A stretch that is a clip already gets the label; one that was left out stays so.
+    """
+    name, draft, ids = real_label(ledger, label), Draft(ledger), set[str]()
+    for recording, start, end in stretches:
+        place = place_of(ledger, recording)
+        if place is None:
+            raise UnknownIdError(GONE)
+        check_ends(ledger, place, start, end)
+        row, draft.sheets[CLIPS] = new_row(
+            draft.sheets[CLIPS], place, name, float(start), float(end)
+        )
+        known = ledger.sheets[CLIPS].find(row.id)
+        if ledger.sheets[LEFT_OUT].find(row.id) or (known and known.label == name):
+            continue
+        draft.put(CLIPS, row)
+        ids.add(row.id)
+    return f"Labelled {amount(len(ids), 'clip')} {_q(name)}.", draft.result()
+
+
 def move_region(
     ledger: Ledger, id: str, start: float, end: float, label: str | None
 ) -> tuple[str, dict[str, Sheet], str]:

@@ -207,6 +207,12 @@ class Folder:
         """Make a stretch of a recording a clip; the answer has the ``clip``."""
         return self._region(lambda: edits.add_region(self.ledger, recording, start, end, label))
 
+    def add_regions(
+        self, stretches: Sequence[tuple[str, float, float]], label: str
+    ) -> dict[str, Any]:
+        """Make stretches (recording, start, end) clips of a class."""
+        return self._changed(lambda: edits.add_regions(self.ledger, stretches, label))
+
     def move_region(self, id: str, start: float, end: float, label: str | None) -> dict[str, Any]:
         """Give a clip other ends, and perhaps another label; the answer has the ``clip``."""
         return self._region(lambda: edits.move_region(self.ledger, id, start, end, label))

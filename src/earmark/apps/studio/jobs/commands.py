@@ -1,7 +1,7 @@
 """The command line of each action of the page: ``argv`` from the choices that were made.
 
 The page shows these commands, and jobs run them. A client sends names and choices, and never a
-path: every path is made here, inside the folder.
+path: every path is made here, inside the folder, or was given to the studio when it started.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from earmark.apps.studio.folder.names import DEVICES
-from earmark.apps.studio.places import DECISIONS, EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
+from earmark.apps.studio.places import (
+    ARCHIVES,
+    DECISIONS,
+    EXPORTS,
+    MODEL_SUFFIX,
+    MODELS,
+    REPORTS,
+)
 from earmark.errors import EarmarkError, did_you_mean, listed
 
 UNKNOWN = 0.2  # the share of unknown sounds that may still get a class (lab notes, 27 November)
@@ -32,10 +39,14 @@ class _Places:
 
     folder: Path
     place: Path
-    source: str  # what is predicted or searched
+    source: str  # what is predicted
+    recordings: Mapping[str, Path]  # folders of long recordings, by name
 
     def model(self, name: str) -> str:
         return str(self.folder / MODELS / f"{name}{MODEL_SUFFIX}")
+
+    def archive(self, name: str) -> str:
+        return str(self.folder / ARCHIVES / name)
 
     def decisions(self, name: str) -> str:
         return str(self.folder / DECISIONS / f"{name}.csv")
@@ -48,6 +59,7 @@ def command(
     *,
     place: Path | None = None,
     source: Path | None = None,
+    recordings: Mapping[str, Path] = {},
 ) -> list[str]:
     """Return the words after ``earmark`` of the command that does an action of the page.
 
@@ -63,6 +75,8 @@ def command(
         Where 'fix' and 'apply' write their manifest; by default the folder itself.
     source : Path, optional
         The recording that 'predict' and 'detect' read; by default the whole folder.
+    recordings : mapping of str to Path, optional
+        The folders that 'index' can read besides the own one, by their names.
 
     Returns
     -------
@@ -82,7 +96,7 @@ def command(
         if name not in known:
             raise EarmarkError(f"{kind} has no choice {name!r}. Choose of {listed(list(known))}.")
         known[name](name, value)
-    return words(_Places(folder, place or folder, str(source or folder)), given)
+    return words(_Places(folder, place or folder, str(source or folder), recordings), given)
 
 
 def command_text(argv: list[str]) -> str:
@@ -90,9 +104,9 @@ def command_text(argv: list[str]) -> str:
     return shlex.join(["earmark", *argv])
 
 
-def shown_command(folder: Path, kind: str, choices: Choices) -> str:
+def shown_command(folder: Path, kind: str, choices: Choices, recordings: Mapping[str, Path]) -> str:
     """Return the command that does the same as an action of the page; see :func:`command`."""
-    return command_text(command(folder, kind, choices))
+    return command_text(command(folder, kind, choices, recordings=recordings))
 
 
 def check_file_name(what: str, value: object) -> None:
@@ -198,7 +212,9 @@ def _fix(places: _Places, choices: Choices) -> list[str]:
 
 def _train(places: _Places, choices: Choices) -> list[str]:
     name = _needed(choices, "name", "the name of the classifier")
-    words = ["train", str(places.folder), "-o", places.model(name)]
+    archive = choices.get("archive")
+    source = str(places.folder) if archive is None else places.archive(archive)
+    words = ["train", source, "-o", places.model(name)]
     words += ["--report", str(places.folder / REPORTS / name)]
     words += _options(choices, "backbone", "head", "layers", "group", "folds")
     unknown = choices.get("unknown", "finetune" not in choices)
@@ -259,6 +275,21 @@ def _fetch(places: _Places, choices: Choices) -> list[str]:
     return ["backbones", "fetch", _needed(choices, "name", "the network")]
 
 
+def _index(places: _Places, choices: Choices) -> list[str]:
+    name, source = _needed(choices, "name", "the name of the archive"), choices.get("source")
+    if source is not None and source not in places.recordings:
+        raise EarmarkError(
+            f"the studio may not read {source!r}. Start it with --recordings FOLDER to allow that."
+        )
+    read = str(places.folder if source is None else places.recordings[source])
+    return ["index", read, "-o", places.archive(name), *_options(choices, "backbone")]
+
+
+def _label(places: _Places, choices: Choices) -> list[str]:
+    archive = places.archive(_needed(choices, "archive", "the archive"))
+    return ["label", archive, "--class", _needed(choices, "name", "the name of the class")]
+
+
 def _studio(places: _Places, choices: Choices) -> list[str]:
     return ["studio", str(places.folder)]
 
@@ -271,7 +302,7 @@ KINDS: dict[str, tuple[dict[str, Check], Callable[[_Places, Choices], list[str]]
     "fix": ({"kinds": _texts, "quick": _flag, "group": _text}, _fix),
     "train": (
         {"name": _file_name, **_fitting, "unknown": _flag_or_share, "finetune": _text}
-        | {"no_compare": _flag, "detector": _flag},
+        | {"no_compare": _flag, "detector": _flag, "archive": _file_name},
         _train,
     ),
     "review": ({"name": _file_name, **_model, **_fitting, "top": _count(1)}, _review),
@@ -282,6 +313,8 @@ KINDS: dict[str, tuple[dict[str, Check], Callable[[_Places, Choices], list[str]]
     "detect": ({**_model, "threshold": _share}, _of_model("detect", "threshold")),
     "stream": ({**_model, "threshold": _share}, _of_model("stream", "threshold")),
     "fetch": ({"name": _text}, _fetch),
+    "index": ({"name": _file_name, "source": _text, "backbone": _text}, _index),
+    "label": ({"archive": _file_name, "name": _text}, _label),
     "studio": ({}, _studio),
 }
 

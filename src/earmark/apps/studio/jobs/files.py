@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -58,10 +59,11 @@ class Job:
 
 @dataclass(frozen=True)
 class JobFiles:
-    """The files of one job of a ``folder``."""
+    """The files of one job of a ``folder``; it may read the folders ``recordings``, too."""
 
     folder: Path
     id: str
+    recordings: Mapping[str, Path] = field(default_factory=dict)
     place: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +83,9 @@ class JobFiles:
 
     def argv(self, job: Job) -> list[str]:
         """Return the command of a job, made anew from its choices, as its page shows it."""
-        return command(self.folder, job.kind, job.choices, place=self.place)
+        return command(
+            self.folder, job.kind, job.choices, place=self.place, recordings=self.recordings
+        )
 
     def text(self, job: Job) -> str:
         """Return the command as a person types it; '' if its choices are not possible any more."""

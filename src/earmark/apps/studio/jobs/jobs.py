@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,11 @@ from earmark.apps.studio.jobs.files import (
     says_why,
 )
 from earmark.apps.studio.jobs.results import keep
-from earmark.apps.studio.learned.digest import data_digest
+from earmark.apps.studio.learned.digest import training_digest
 from earmark.apps.studio.places import MODEL_SUFFIX, MODELS
 from earmark.errors import EarmarkError
 
-JOB_KINDS = ("doctor", "fix", "train", "review", "export", "push", "fetch")
+JOB_KINDS = ("doctor", "fix", "train", "review", "export", "push", "fetch", "index")
 MOST_JOBS = 50  # that have ended; older ones are deleted, but never what they made
 MOST_WAITING = 20
 POLL_S = 0.2
@@ -54,8 +54,8 @@ OnJob = Callable[[dict[str, Any]], None]
 class _Run:
     """A job in memory: its record, its files, its progress and, if we started it, its process."""
 
-    def __init__(self, folder: Path, job: Job) -> None:
-        self.job, self.files = job, JobFiles(folder, job.id)
+    def __init__(self, folder: Path, job: Job, recordings: Mapping[str, Path]) -> None:
+        self.job, self.files = job, JobFiles(folder, job.id, recordings)
         self.reader = progress.ProgressReader(self.files.progress)
         self.plan = progress.planned(job.kind, job.choices)
         self.command = self.files.text(job)
@@ -106,6 +106,8 @@ class Jobs:
     folder : Path
     on_job : callable
         Is called with a job as the page gets it, after each change.
+    recordings : mapping of str to Path, optional
+        The folders besides ``folder`` that a job may read, by their names.
 
     Attributes
     ----------
@@ -113,8 +115,11 @@ class Jobs:
         Sentences on jobs whose files cannot be read.
     """
 
-    def __init__(self, folder: Path, on_job: OnJob) -> None:
+    def __init__(
+        self, folder: Path, on_job: OnJob, recordings: Mapping[str, Path] | None = None
+    ) -> None:
         self.folder, self.on_job = folder.absolute(), on_job
+        self.recordings = recordings or {}
         self.trouble: list[str] = []
         self._runs: dict[str, _Run] = {}
         self._watcher: asyncio.Task[None] | None = None
@@ -135,7 +140,7 @@ class Jobs:
             raise EarmarkError(f"{kind!r} is no job. Choose of {', '.join(JOB_KINDS)}.")
         async with self._lock:
             chosen = self._named(kind, dict(choices))
-            run = _Run(self.folder, Job(new_id(), kind, chosen, started_at=now_text()))
+            run = self._run(Job(new_id(), kind, chosen, started_at=now_text()))
             await asyncio.to_thread(self._begin, run)
             self._runs[run.job.id] = run
         await self._launch(run)
@@ -195,7 +200,7 @@ class Jobs:
             if run.job.state not in (STOPPED, FAILED):
                 raise EarmarkError(f"this job is {run.job.state}. Only stopped jobs can go on.")
             job = Job(run.job.id, run.job.kind, run.job.choices, started_at=now_text())
-            run = _Run(self.folder, job)
+            run = self._run(job)
             run.files.argv(job)  # its choices may have come from a file
             await asyncio.to_thread(run.files.clear)
             await asyncio.to_thread(run.files.save, job)
@@ -221,7 +226,7 @@ class Jobs:
             except EarmarkError as error:
                 self.trouble.append(str(error))
                 continue
-            run = self._runs[id] = _Run(self.folder, job)
+            run = self._runs[id] = self._run(job)
             while await asyncio.to_thread(run.reader.read):
                 pass
             if job.state == WAITING:  # a folder that was copied here must not start work
@@ -250,6 +255,9 @@ class Jobs:
         return any(run.job.state == RUNNING for run in self._runs.values())
 
     # How jobs run
+
+    def _run(self, job: Job) -> _Run:
+        return _Run(self.folder, job, self.recordings)
 
     def _named(self, kind: str, choices: dict[str, Any]) -> dict[str, Any]:
         """Return the choices with a name, so that the same command can run again."""
@@ -319,7 +327,8 @@ class Jobs:
                 if self._is_taken():
                     return False
                 files, job = run.files, run.job
-                job.data = data_digest(self.folder) if job.kind in ("train", "fix") else None
+                if job.kind in ("train", "fix"):
+                    job.data = training_digest(self.folder, job.choices.get("archive"))
                 more = {"EARMARK_PROGRESS": str(files.progress)}
                 argv = files.argv(job)
                 argv += [] if job.kind in PRINTS_NO_JSON else ["--json"]

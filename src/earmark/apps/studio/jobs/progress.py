@@ -36,6 +36,7 @@ _WORDS = {
     "looking for near copies": COPIES,
     "unknown threshold": UNKNOWN,
     "estimating events": TESTING,
+    "indexing": LISTENING,
     "reading": READING,
 }
 # What each stage takes of the whole, in percent: the mean of trainings on 400 words of half a
@@ -55,6 +56,8 @@ def planned(kind: str, choices: Mapping[str, Any]) -> list[str]:
         return [LISTENING, CHOOSING, FITTING, *compared, COPIES, *unknown, *tuned]
     if kind == "review":
         return [LISTENING, CHOOSING, FITTING, COPIES]
+    if kind == "index":
+        return [LISTENING]
     return [READING] if kind in ("doctor", "fix") else []
 
 

@@ -8,13 +8,15 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from earmark.apps.studio.places import MANIFEST, PRIVATE
+from earmark.apps.studio.places import ARCHIVES, MANIFEST, PRIVATE
 from earmark.data.dataset import Dataset
 from earmark.data.tables import read_table
 from earmark.errors import EarmarkError
-from earmark.system.files import write_whole
+from earmark.labelling.labels import labels_of
+from earmark.system.files import file_sha256, write_whole
 
 _COLUMNS = ("path", "start", "end", "label")
+_OF = "/"  # after the name of an archive, which has no slash
 _MOST_BYTES = 10_000  # of a record
 
 
@@ -31,6 +33,34 @@ def data_digest(folder: Path) -> str | None:
     for row in sorted(rows):
         digest.update(json.dumps(row).encode() + b"\n")
     return digest.hexdigest()
+
+
+def training_digest(folder: Path, archive: object = None) -> str | None:
+    """Return the digest of the labels that a training reads: those of the folder or an archive.
+
+    Reads files, so call it in a thread.
+    """
+    return data_digest(folder) if archive is None else _archive_digest(folder, str(archive))
+
+
+def has_changed(folder: Path, before: str, now: str | None) -> bool | None:
+    """Return whether labels have changed since their digest was ``before``; None if not known.
+
+    ``now`` is the digest of the folder's own labels.
+    """
+    archive, sign, _ = before.rpartition(_OF)
+    if sign:
+        now = _archive_digest(folder, archive)
+    return None if now is None else before != now
+
+
+def _archive_digest(folder: Path, archive: str) -> str | None:
+    """Return the name of an archive and the digest of its labels; None if they cannot be read."""
+    try:
+        digest = file_sha256(labels_of(folder / ARCHIVES / archive)).hex()
+    except OSError:
+        return None
+    return f"{archive}{_OF}{digest}"
 
 
 def _rows(folder: Path) -> Iterable[list[str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from earmark.apps.studio.learned import shelves
-from earmark.apps.studio.learned.digest import TrainedRecords, data_digest
+from earmark.apps.studio.learned.digest import TrainedRecords, data_digest, has_changed
 from earmark.apps.studio.places import MANIFEST
 from earmark.classifier.schema import HEADER, check_depth
 from earmark.errors import EarmarkError, ModelError
@@ -201,7 +201,7 @@ def _has_changed(
     """Return whether the labels have changed; by the times of the files where that is all."""
     before = records.read(model)
     if before is not None:
-        return None if now is None else before != now
+        return has_changed(folder, before, now)
     with contextlib.suppress(OSError):
         return (folder / MANIFEST).stat().st_mtime_ns > model.stat().st_mtime_ns
     return None

@@ -12,7 +12,7 @@ from earmark.apps.studio.jobs.choices import choices
 from earmark.apps.studio.jobs.commands import shown_command
 from earmark.apps.studio.routes.given import TheFolder, TheStudio
 
-READING = ("doctor", "fix", "train", "review")  # kinds of jobs
+READING = ("doctor", "fix", "train", "review", "index")  # kinds of jobs
 router = APIRouter(prefix="/api", default_response_class=Json)
 
 
@@ -61,4 +61,6 @@ def offers(studio: TheStudio) -> Json:
 @router.post("/command")
 def show(studio: TheStudio, body: bodies.Action) -> Json:
     """Return the command that does the same as an action of the page."""
-    return Json({"command": shown_command(studio.path, body.kind, body.choices)})
+    return Json(
+        {"command": shown_command(studio.path, body.kind, body.choices, studio.sources.named)}
+    )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.studio.answers import found, part_at, part_of, range_of
 from earmark.apps.studio.bodies import MOST_SECONDS
+from earmark.apps.studio.folder.folder import Folder
 from earmark.apps.studio.mistakes import GONE
 from earmark.apps.studio.routes.given import TheFolder, TheStudio
 from earmark.apps.studio.sounds.sounds import Picture
+from earmark.apps.studio.studio import Studio
 from earmark.errors import AudioError, amount
 
 OCTETS = "application/octet-stream"
@@ -26,9 +28,11 @@ router = APIRouter(prefix="/api/sounds")
 class _Stretch:
     """What a request wants of a sound: the file, the seconds, and a tag of both."""
 
-    def __init__(self, folder: Any, id: str, start: float | None, end: float | None) -> None:
+    def __init__(
+        self, studio: Studio, folder: Folder, id: str, start: float | None, end: float | None
+    ) -> None:
         with found():
-            located = folder.locate(id)
+            located = studio.locate(folder, id)
         base = located.start or 0.0
         self.path: Path = located.path
         self.start = located.start if start is None else base + start
@@ -58,7 +62,7 @@ async def picture(
     end: At = None,
 ) -> Response:
     """Return a spectrogram: a byte for each point, the highest row first."""
-    wanted = _Stretch(folder, id, start, end)
+    wanted = _Stretch(studio, folder, id, start, end)
     tag = wanted.tag("picture", columns, rows)
     if known := _unchanged(request, tag):
         return known
@@ -78,7 +82,7 @@ async def tile(
     index: Annotated[int, Query(ge=0, le=2**40)],
 ) -> Response:
     """Return 256 columns of a recording's spectrogram; each shows ``2 ** level / 1024`` seconds."""
-    wanted = _Stretch(folder, id, None, None)
+    wanted = _Stretch(studio, folder, id, None, None)
     tag = wanted.tag("tile", level, index)
     if known := _unchanged(request, tag):
         return known
@@ -96,7 +100,7 @@ async def peaks(
     end: At = None,
 ) -> Response:
     """Return the outline of a sound: the least and the greatest value at each point."""
-    wanted = _Stretch(folder, id, start, end)
+    wanted = _Stretch(studio, folder, id, start, end)
     tag = wanted.tag("peaks", points)
     if known := _unchanged(request, tag):
         return known
@@ -115,7 +119,7 @@ async def audio(
     end: At = None,
 ) -> Response:
     """Return a stretch of a sound as WAV, or a range of its bytes."""
-    wanted = _Stretch(folder, id, start, end)
+    wanted = _Stretch(studio, folder, id, start, end)
     length = None if wanted.end is None else wanted.end - (wanted.start or 0.0)
     if length is not None and length > MOST_AUDIO_S + 1e-6:
         most = amount(round(MOST_AUDIO_S), "second")

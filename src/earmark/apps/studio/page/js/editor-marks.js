@@ -61,6 +61,6 @@ export class Marks {
     const field = (text, value) => h('input', { value: clock(value ?? 0, 2).replace(/,(?=\d+$)/, '.'), 'aria-label': text, autocomplete: 'off', onchange: () => this.acts.ends(start.value, end.value) });
     const start = field(EDITOR.start, clip.start), end = field(EDITOR.end, clip.end);
     this.chosen.replaceChildren(label(clip.label ?? 'unknown'), h('label', h('span', EDITOR.start), start), h('label', h('span', EDITOR.end), end),
-      button(EDITOR.playIt, { sign: 'play', quiet: true, key: 'Enter', onclick: this.acts.play }), button(EDITOR.remove, { sign: 'bin', quiet: true, key: 'X', onclick: () => this.acts.remove(clip.id) }));
+      button(EDITOR.findMore, { sign: 'find', quiet: true, go: `#/find/-/search/${clip.id}` }), button(EDITOR.playIt, { sign: 'play', quiet: true, key: 'Enter', onclick: this.acts.play }), button(EDITOR.remove, { sign: 'bin', quiet: true, key: 'X', onclick: () => this.acts.remove(clip.id) }));
   }
 }

@@ -68,6 +68,8 @@ export class Piece {
   error = null;
   /** @type {Clip|null} */
   clip = null;
+  /** The id of the upload once it is whole: a piece that is only tried is no clip. */
+  upload = '';
   samples = 0;
   isEnded = false;
   isDropped = false;
@@ -127,6 +129,7 @@ export class Piece {
         if (this.isDropped) { dropUpload(upload); return; }
         const { clip } = await this.#patiently(() => finishUpload(upload));
         this.clip = clip;
+        this.upload = upload;
         this.chunks = [];
         for (const old of this.#lost.splice(0)) dropUpload(old);
         this.#set('kept');
@@ -196,7 +199,7 @@ export class Take {
   isOver = false;
 
   /**
-   * @param {{label: string|null, count: number, seconds: number, rate: number}} plan count may be Infinity
+   * @param {{label: string|null, count: number, seconds: number, rate: number, purpose?: 'keep'|'try'}} plan count may be Infinity
    * @param {{onpiece: (piece: Piece) => void, onover: () => void}} hears
    */
   constructor(plan, hears) {
@@ -233,8 +236,8 @@ export class Take {
   }
 
   #begin() {
-    const { label, rate } = this.plan, name = `${this.name}-${this.pieces.length + 1}.wav`;
-    const piece = new Piece({ kind: 'pcm', name, label, take: this.name, rate_hz: rate }, this.hears.onpiece);
+    const { label, rate, purpose = 'keep' } = this.plan, name = `${this.name}-${this.pieces.length + 1}.wav`;
+    const piece = new Piece({ kind: 'pcm', name, label, take: this.name, rate_hz: rate, purpose }, this.hears.onpiece);
     this.pieces.push(piece);
     this.hears.onpiece(piece);
     return piece;

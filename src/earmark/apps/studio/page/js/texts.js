@@ -58,7 +58,7 @@ export const COMMON = {
   help: [
     ['?', 'this list'], ['G then D O T R V Y F E', 'go to Data, Doctor, Train, Report, Review, Try, Find, Export'], ['R', 'record for the chosen class; Esc stops'],
     ['1 to 9', 'give what is selected this label; 0 takes it away'], ['Space', 'play or stop'], ['↑ ↓ ← →', 'move between clips, suspects, regions; with Shift choose several'],
-    ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; deleted recordings come back for 30 days'], ['Ctrl Y', 'redo'],
+    ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find); U takes the last answer back'], ['J K', 'next, before (Find)'], ['+ −', 'search for more like it, for what is unlike it (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; deleted recordings come back for 30 days'], ['Ctrl Y', 'redo'],
   ],
 };
 // ------------------------------------------------------------------ Data
@@ -184,6 +184,7 @@ export const DATA = {
   takeBack: 'Use again',
   delete: 'Delete',
   regions: 'Draw regions',
+  findMore: 'Find more',
   closePanel: 'Close the panel',
   spectrogram: 'Spectrogram and waveform',
   // manifests
@@ -730,21 +731,173 @@ export const TRY = {
 };
 // ------------------------------------------------------------------ Find
 export const FIND = {
-  lede: 'Search hours of recordings with one example.',
-  comingTitle: 'This screen comes with a later version',
-  comingText: 'It will find more of a sound in recordings that nobody has listened to:',
-  /** @type {[string, string][]} */
-  steps: [
-    ['Choose one example.', 'A clip of your data, or a stretch of a long recording.'],
-    ['Answer a dozen.', 'The most similar sounds come with players: yes, no, or skip. Each round learns from your answers.'],
-    ['See how many there are.', 'An estimate of how often it occurs, and when; then train from what was found.'],
-  ],
-  now: 'What works today',
-  nowText: 'A detector goes through a folder of long recordings and writes an event a line. Correct its events in Data, and train again.',
+  lede: 'Search hours of recordings with one example, then label what is found.',
+  archive: 'Archive',
+  another: 'a new one …',
+  ways: 'Ways of finding',
+  byExample: 'By example',
+  inRounds: 'In rounds',
+  opening: 'Opening the archive …',
+  failedTitle: 'That did not work',
+  // archives
+  firstTitle: 'Listen to the recordings once',
+  anotherTitle: 'Another archive',
+  archiveText: 'An archive holds what a network heard in every second of your recordings. It is computed once, at 100 to 200 times the speed of the sound; then a search takes a second. The recordings stay where they are.',
+  source: 'Recordings',
+  /** @param {string} name */
+  ownSource: (name) => `This folder, ${name}`,
+  /** @param {number} n */
+  ownSourceHow: (n) => (n ? `${count(n, 'recording')}, with what earmark.csv says of them` : 'It has no recordings yet'),
+  otherSourceHow: 'A folder that the studio was started with. All its sub-folders count.',
+  /** @param {string} name */
+  moreSources: (name) => `For recordings elsewhere, stop the studio and start it with their folder: \`earmark studio ${name} --recordings DIR\`. A page never names a path.`,
+  archiveName: 'Name of the archive',
+  nameHow: 'It is kept in archives/ of your folder.',
+  wrongName: 'Use letters, digits, blanks or - _ . ( ) +, at most 80 characters.',
+  network: 'Network',
+  networkHow: 'All networks take windows of about one second. The usual one is quick and good for words, calls and everyday sounds.',
+  usualNetwork: 'the usual one: speech-embedding',
+  index: 'Make the archive',
+  notIndexed: 'The archive cannot be made',
+  /** @param {string} name */
+  indexing: (name) => `Listening to the recordings for ${name}`,
+  stopped: 'Making the archive was stopped',
+  stoppedText: 'What was computed is kept, and can be searched already. It goes on from there.',
+  goOn: 'Go on',
+  /** @param {number} recordings @param {string} length @param {number} windows @param {string} network */
+  about: (recordings, length, windows, network) => `${count(recordings, 'recording')}, ${length || 'no sound'}; ${count(windows, 'window')} of ${network}`,
+  update: 'Look for new recordings',
+  updateHow: 'Run `earmark index` again when there are new recordings.',
+  /** @param {number} n */
+  gone: (n) => `${count(n, 'recording')} ${n === 1 ? 'is' : 'are'} gone`,
+  /** @param {number} n */
+  failed: (n) => `${count(n, 'recording')} could not be read`,
+  /** @param {number} n */
+  andMore: (n) => `and ${number(n)} more`,
+  // examples
+  queryTitle: 'It sounds like',
+  examples: 'Examples',
+  like: 'like',
+  unlike: 'unlike',
+  noExample: 'Choose a clip of your data, record the sound, or mark a region in a long recording and press “Find more like it” there.',
+  chooseClip: 'Choose a clip',
+  record: 'Record it',
+  stopRecording: 'Stop',
+  recorded: 'just recorded',
+  file: 'A file',
+  remove: 'Remove',
+  /** @param {string} name */
+  removeExample: (name) => `Remove the example ${name}`,
+  ofClass: 'of',
+  unlabelled: 'clips without a label',
+  take: 'Use it',
+  /** @param {string} name */
+  takeClip: (name) => `Use ${name} as an example`,
+  /** @param {number} n @param {number} total */
+  firstClips: (n, total) => `The first ${number(n)} of ${count(total, 'clip')}.`,
+  noClips: 'There is none.',
+  tooShort: 'That was shorter than a second. Record it once more.',
+  notRecorded: 'The recording was not kept',
+  noFile: 'The file cannot be used',
+  // the search
+  conditions: 'Only recordings with',
+  any: 'any',
+  condition: 'condition',
+  conditionExample: 'path=*night*',
+  search: 'Search',
+  searching: 'Searching. The first search loads the network, which takes some seconds.',
+  notSearched: 'The search did not work',
+  /** @param {number} n */
+  compared: (n) => `Every one of ${count(n, 'window')} is compared.`,
+  hits: 'What was found, the nearest first',
+  /** @param {number} n */
+  found: (n) => `${count(n, 'stretch', 'stretches')} found`,
+  nothing: 'Nothing was found',
+  nothingText: 'No recording meets the conditions. Take one of them away.',
+  /** @param {string} score */
+  score: (score) => `score ${score}`,
+  yes: 'Yes',
+  no: 'No',
+  moreLike: 'Search for more like this',
+  lessLike: 'Search for what is unlike this',
+  inEditor: 'Open in the editor',
+  more: 'Show more',
+  asClass: 'as',
+  /** @param {number} n */
+  keep: (n) => (n ? `Add ${count(n, 'clip')} to the data` : 'Add to the data'),
+  notKept: 'They were not added',
+  withMarks: 'Search again with yes and no',
+  outsideTitle: 'Some recordings cannot be played',
   /** @param {string} folder */
-  command: (folder) => `earmark detect DETECTOR.earmark '${folder}'`,
-  train: 'Train a detector',
-  data: 'Label a long recording',
+  outside: (folder) => `They lie outside of this folder. Stop the studio, and start it with the folder of these recordings: \`earmark studio ${folder} --recordings DIR\`.`,
+  /** @type {Object<string, string>} */
+  silent: { outside: 'It cannot be played here', gone: 'The recording is gone' },
+  /** @type {Object<string, string>} */
+  silentHow: { outside: 'It lies outside of the folders of this studio.', gone: 'It was there when the archive was made.' },
+  // rounds
+  roundTitle: 'Label in rounds of a dozen',
+  className: 'Class',
+  classHow: 'What you listen for, one class at a time. If your data has clips of it, they are the first examples.',
+  who: 'Your name',
+  whoHow: 'It stands beside each of your answers; without it, the name of the user of this machine.',
+  /** @param {number} n */
+  takeExamples: (n) => `${n === 1 ? 'The one sound' : `The ${number(n)} sounds`} of the search, its examples and what you marked Yes, ${n === 1 ? 'is' : 'are'} of this class`,
+  group: 'At most a few windows from each',
+  recording: 'recording',
+  begin: 'Begin',
+  goOnLabel: 'Go on',
+  reading: 'Fitting to the labels, and choosing the next dozen …',
+  notBegun: 'There is no next dozen',
+  needExample: 'Find one by example',
+  /** @param {string} name */
+  question: (name) => ['Is this', name, '?'],
+  /** @type {Object<string, string>} */
+  why: { sure: 'It sounds very much like it.', uncertain: 'Hard to tell: this answer teaches most.', random: 'Drawn at random, for the estimate.', again: 'You took this answer back.' },
+  answers: { yes: 'Yes', no: 'No', skip: 'Skip' },
+  answer: 'Answer',
+  others: 'Another class:',
+  otherName: 'its name',
+  /** @param {string} name */
+  reserved: (name) => `“${name}” is an answer. Give the class another name.`,
+  undo: 'Undo',
+  /** @param {string} word @param {string} name */
+  undone: (word, name) => `Took back “${word}” on ${name}.`,
+  nothingToUndo: 'You have given no answer yet.',
+  notSaved: 'The answer was not kept',
+  autoplay: 'Play each by itself',
+  /** @param {number} done @param {number} all */
+  progress: (done, all) => `${number(done)} of ${number(all)} answered`,
+  queue: 'The windows of this round',
+  /** @param {number} k @param {number} n @param {string} name */
+  now: (k, n, name) => `Window ${number(k)} of ${number(n)}: is it ${name}?`,
+  /** @param {number} n */
+  next: (n) => (n === 12 ? 'The next dozen' : `The next ${count(n, 'window')}`),
+  roundOver: 'All answers are kept.',
+  standingTitle: 'Where you stand',
+  /** @param {number} all @param {number} yes @param {number} no */
+  answered: (all, yes, no) => `${count(all, 'label')} with the examples; of windows of the archive, ${number(yes)} yes and ${number(no)} no.`,
+  precision: 'Right, of what it would take for the class now',
+  total: 'How often it is in the archive',
+  unseen: 'Of these, heard by nobody yet',
+  notYet: 'not known yet: more answers are needed',
+  /** @param {string} value @param {string} low @param {string} high */
+  between: (value, low, high) => `${value} (${low} to ${high})`,
+  intervals: 'Estimates with 95 % intervals',
+  contradictions: 'Two people disagree; neither answer is used',
+  /** @param {string} a @param {string} wordA @param {string} b @param {string} wordB */
+  disagree: (a, wordA, b, wordB) => `${a} says ${wordA}, ${b} says ${wordB}`,
+  train: 'Train a classifier from these labels',
+  detector: 'as a detector: it finds the sounds in long recordings and in live sound',
+  trainHow: 'From all labels of this archive, of every class. Then it is in Report, Try and Export.',
+  notTrained: 'The training cannot begin',
+  finish: 'Another class',
+  labels: 'Labelled so far',
+  /** @param {number} yes @param {number} no */
+  yesNo: (yes, no) => `${number(yes)} yes, ${number(no)} no`,
+  noneLeft: 'No window is left to ask about.',
+  /** @param {number} k @param {string} word */
+  inQueue: (k, word) => `Window ${number(k)}${word ? `: ${word}` : ''}`,
+  keys: 'Space plays, with Shift with the sound around it. Y, N, S answer; 1 to 9 is another class; U takes the last answer back.',
 };
 // ------------------------------------------------------------------ Export
 export const EXPORT = {
@@ -870,6 +1023,7 @@ export const EDITOR = {
   start: 'start',
   end: 'end',
   playIt: 'Play it',
+  findMore: 'Find more like it',
   remove: 'Remove',
   /** @param {string} region */
   removeOf: (region) => `Remove ${region}`,

@@ -64,6 +64,7 @@ export class Panel {
       isOut ? button(DATA.takeBack, { onclick: () => choice.change('/api/take-back') }) : button(DATA.leaveOut, { sign: 'out', key: 'X', onclick: () => choice.change('/api/leave-out', { reason: '' }) }),
       isOut || !(n > 1 || clip.label) ? null : button(DATA.noLabel, { onclick: () => choice.label(null) }),
       button(DATA.delete, { sign: 'bin', onclick: () => choice.change('/api/delete') }),
+      n === 1 ? button(DATA.findMore, { sign: 'find', go: `#/find/-/search/${clip.id}` }) : null,
       n === 1 && (clip.start != null || (clip.seconds ?? 0) >= LONG_S) ? button(DATA.regions, { sign: 'long', go: `#/data/long/${clip.recording}` }) : null,
     ].filter((part) => part != null));
   }

@@ -1,0 +1,1 @@
+"""Find: archives of long recordings, searches by example, and labels in rounds."""
