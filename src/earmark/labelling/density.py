@@ -172,8 +172,9 @@ def _same_frame(
     archive: Archive, classifier: Classifier, path: Path, settings: SampleSettings
 ) -> Frame:
     """Return the windows of the drawing; refuse those of another network or length."""
-    frame = Frame.of(archive, classifier, settings.label, settings.last_content)
-    if (frame.network, frame.window_s) != (settings.network, settings.window_s):
+    grid = settings.window_s, settings.hop_s
+    frame = Frame.of(archive, classifier, settings.label, settings.last_content, grid)
+    if (frame.network, (frame.window_s, frame.hop_s)) != (settings.network, grid):
         raise DataError(
             f"{path} was drawn from windows of {settings.network}, {settings.window_s:g} s, and the"
             f" archive has {frame.network}, {frame.window_s:g} s. Draw a new sample with -o."
