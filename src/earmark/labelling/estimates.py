@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import beta, chi2
 
 LEVEL = 0.95
-LEAST_DRAWS = 3  # fewer say nothing
-RECENT = 35  # draws: five dozens of answers
+LEAST_DRAWS, LEAST_FOR_TOTAL = 3, 28  # fewer say nothing; a dozen has seven
+RECENT = 35  # draws that count: older ones were drawn by worse heads
 TINY = 1e-9
 
 
@@ -94,22 +93,24 @@ class Draws:
     def precision(self, threshold: float) -> Interval | None:
         """Return the share of the class among windows from the threshold on; None: unknown.
 
-        Only the last RECENT draws count: older ones were drawn by worse heads, among windows of
-        which many are answered now.
+        Only the last RECENT draws count.
         """
-        own = (self.scores >= threshold) & (np.arange(len(self.scores))[::-1] < RECENT)
-        if own.sum() < LEAST_DRAWS:
+        own = np.flatnonzero(self.scores >= threshold)
+        own = own[own >= len(self.scores) - RECENT]
+        if len(own) < LEAST_DRAWS:
             return None
         return share(self.is_class[own], 1 / self.chances[own])
 
     def total(self) -> Interval | None:
         """Return how many windows have the class; None: unknown.
 
-        Each draw estimates it: what was known, and one over its chance if it is a hit.
+        Each of the last RECENT draws estimates it: what was known, and one over its chance if it is
+        a hit.
         """
-        n = len(self.chances)
-        if n < LEAST_DRAWS:
+        if len(self.chances) < LEAST_FOR_TOTAL:
             return None
-        weights = 1 / self.chances / n
-        usual = float(weights @ self.scores / self.scores.sum())  # if hits are as the scores say
-        return weighted_count(weights[self.is_class], usual).plus(float(self.known.mean()))
+        chances, scores = self.chances[-RECENT:], self.scores[-RECENT:]
+        weights = 1 / chances / len(chances)
+        usual = float(weights @ scores / scores.sum())  # of a hit, if hits are as the scores say
+        hits = weights[self.is_class[-RECENT:]]
+        return weighted_count(hits, usual).plus(float(self.known[-RECENT:].mean()))

@@ -91,7 +91,9 @@ def _draws(learner: Learner, fitted: Fitted, known: Answered) -> Draws:
     scores = learner.scores_without(fitted, known, own)
     count = [len(_heard(learner, fitted, known.rows[:k][known.is_class[:k]]))
              for k in range(len(known.rows) + 1)]  # fmt: skip
-    before = np.maximum(own - DOZEN // 2, 0)  # half a dozen earlier: when its dozen began, on average
+    before = np.maximum(
+        own - DOZEN // 2, 0
+    )  # half a dozen earlier: when its dozen began, on average
     return Draws(known.is_class[own], known.chances[own], scores, np.array(count)[before])
 
 
