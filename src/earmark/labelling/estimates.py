@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +112,7 @@ class Draws:
             return None
         chances, scores = self.chances[-RECENT:], self.scores[-RECENT:]
         weights = 1 / chances / len(chances)
-        usual = float(weights @ scores / scores.sum())  # of a hit, if hits are as the scores say
+        # of one more hit, if hits are as likely as the scores say: the root mean square
+        next_weight = math.sqrt(float(weights**2 @ scores / scores.sum()))
         hits = weights[self.is_class[-RECENT:]]
-        return weighted_count(hits, usual).plus(float(self.known[-RECENT:].mean()))
+        return weighted_count(hits, next_weight).plus(float(self.known[-RECENT:].mean()))
