@@ -47,6 +47,7 @@ DOZEN = 12
 CHECKS = (10, 30, 60, 100)
 STRATEGIES = ("earmark", "margin", "random")
 RARE = ("dog_bark", "person_sneeze", "rooster", "baby_cry")
+COMMON = ("chainsaw", "clock_tick", "fire_crackling", "helicopter", "rain", "sea_waves")
 RATE_HZ, PIECE_S, RARE_S = 22_000, 600, 1.0
 RARE_WINDOWS, MOST = 12_000, 504  # windows of half a second, and answers
 ROWS = 1_024  # of a part
@@ -343,8 +344,9 @@ def honest(runs: int) -> None:
         truths = [labels == str(k % 10) for k in range(runs)]
         rows += _honest("digits", windows, truths, groups)
     with rare_archives("yamnet", 1) as (windows, _):
-        truths = [truth_of(windows, RARE[k % len(RARE)]) for k in range(runs)]
-        rows += _honest("rare sounds", windows, truths, windows.contents)
+        for title, names in (("rare sounds", RARE), ("common sounds", COMMON)):
+            truths = [truth_of(windows, names[k % len(names)]) for k in range(runs)]
+            rows += _honest(title, windows, truths, windows.contents)
     write("labelling_honest", rows)
 
 

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta, chi2
+from scipy.stats import beta, chi2, t
 
 LEVEL = 0.95
-LEAST_DRAWS, LEAST_FOR_TOTAL = 3, 28  # fewer say nothing; a dozen has seven
-RECENT = 35  # draws that count: older ones were drawn by worse heads
+OF_A_DOZEN = 7  # windows that are drawn; the others are chosen
+LEAST_DRAWS, LEAST_FOR_TOTAL = 3, 4 * OF_A_DOZEN  # fewer say nothing
+RECENT = 5 * OF_A_DOZEN  # draws that count: older ones were drawn by worse heads
 TINY = 1e-9
 
 
@@ -32,25 +33,18 @@ class Interval:
         return Interval(value, low, high)
 
 
-def share(is_class: np.ndarray, weights: np.ndarray) -> Interval:
-    """Return a weighted share with the exact interval of a smaller sample.
+def share(is_class: np.ndarray, rounds: float) -> Interval:
+    """Return the share of the class among windows (n,), n >= 2, with its interval.
 
-    Parameters
-    ----------
-    is_class : array, (n,) bool
-        What was drawn, n >= 1.
-    weights : array, (n,)
-        One over the chance of each.
-
-    Notes
-    -----
-    The sample counts as (sum w)^2 / sum w^2 windows, and the interval is that of Clopper and
-    Pearson for so many: Korn & Graubard, Survey Methodology 24 (1998), 193-201. Wilson's is too
-    short near 1, where precisions are.
+    The interval is that of Clopper and Pearson for fewer windows, because those of one round were
+    drawn by one head: Korn & Graubard, Survey Methodology 24 (1998), 193-201. ``rounds`` is their
+    number. Wilson's interval is too short near 1, where precisions are.
     """
-    value = min(1.0, float(weights @ is_class / weights.sum()))
-    n = float(weights.sum() ** 2 / (weights @ weights))
-    tail, hits = (1 - LEVEL) / 2, value * n
+    value, tail = float(is_class.mean()), (1 - LEVEL) / 2
+    freedom = (max(1.0, x - 1) for x in (len(is_class), min(rounds, len(is_class))))
+    alone, together = (float(t.ppf(1 - tail, x)) for x in freedom)
+    n = len(is_class) * (alone / together) ** 2
+    hits = value * n
     low = float(beta.ppf(tail, hits, n - hits + 1)) if hits > TINY else 0.0
     high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if n - hits > TINY else 1.0
     return Interval(value, low, high)
@@ -94,13 +88,14 @@ class Draws:
     def precision(self, threshold: float) -> Interval | None:
         """Return the share of the class among windows from the threshold on; None: unknown.
 
-        Only the last RECENT draws count.
+        Only the last RECENT draws count, all of them alike: one over their chances would give some
+        windows of old rounds the weight of all others.
         """
         own = np.flatnonzero(self.scores >= threshold)
         own = own[own >= len(self.scores) - RECENT]
         if len(own) < LEAST_DRAWS:
             return None
-        return share(self.is_class[own], 1 / self.chances[own])
+        return share(self.is_class[own], min(RECENT, len(self.scores)) / OF_A_DOZEN)
 
     def total(self) -> Interval | None:
         """Return how many windows have the class; None: unknown.
