@@ -11,8 +11,9 @@ import earmark as package
 from command_line import earmark
 from earmark.data.clip import Clip
 from earmark.data.dataset import ARCHIVE_FILE
-from earmark.embeddings import archive_file
+from earmark.embeddings import Archive, archive_file
 from earmark.errors import DataError
+from earmark.labelling.answered import contents_by_place
 from earmark.labelling.labelled import joined, labelled_dataset
 from earmark.labelling.labels import labels_of
 from labelled_nights import NIGHTS, answer, index, label_windows, make_nights
@@ -109,6 +110,40 @@ def test_copies_of_a_recording_are_one(tmp_path):
     assert names_of(dataset) == {"owl": 7, "other": 12}
     of_copy = {clip.group for clip in dataset if clip.start in (3.0, 11.0)}
     assert of_copy == set(NIGHTS)  # not the copy
+
+
+def test_answers_stay_with_a_recording_that_gets_another_name(tmp_path):
+    nights = make_nights(tmp_path).parent / "nights"
+    label_windows(tmp_path / "archive", "owl")
+    for before, after in ((NIGHTS[0], "a.wav"), ("a.wav", "b.wav"), ("b.wav", "a.wav")):
+        (nights / before).rename(nights / after)
+        done = earmark(
+            "index", nights, "-o", tmp_path / "archive", "--backbone", "logmel", "--json"
+        )
+        changes = json.loads(done.stdout)
+        assert [changes[name] for name in ("new", "renamed", "gone")] == [0, 1, 0]
+        dataset = labelled_dataset(tmp_path / "archive")
+        assert names_of(dataset) == {"owl": 6, "other": 12} and dataset.notes == ()
+        with Archive(tmp_path / "archive") as archive:
+            windows, places = archive.windows(), [r.place for r in archive.recordings()]
+        assert str(nights / after) in places and str(nights / before) not in places
+        contents = contents_by_place(windows)
+        assert contents[str(nights / NIGHTS[0])] == contents[str(nights / after)]
+
+
+def test_an_archive_that_moved_with_its_recordings_takes_those_that_are_there(tmp_path):
+    nights = make_nights(tmp_path).parent / "nights"
+    label_windows(tmp_path / "archive", "owl")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    nights.rename(moved / nights.name)
+    (tmp_path / "archive").rename(moved / "archive")
+    earmark("index", moved / "nights", "-o", moved / "archive", "--backbone", "logmel")
+    dataset = labelled_dataset(moved / "archive")
+    assert len(dataset) == 18 and all(clip.path.is_file() for clip in dataset)
+    with Archive(moved / "archive") as archive:
+        own = archive.windows().recordings.values()
+    assert all(first.exists and not last.exists for first, last in own)
 
 
 def test_too_few_labels_say_what_to_do(archive):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def labelled_dataset(
         The folder is no archive.
     """
     with Archive(archive_path) as archive:
-        places = _Places(archive.recordings())
+        places = _Places(archive.recordings(), archive.former_places())
         if archive.networks:
             audio = audio_of(archive.network().settings, audio)
     file = Path(labels) if labels is not None else labels_of(archive.path)
@@ -115,20 +115,22 @@ def caveat(group: str | None) -> str:
 class _Places:
     """The recordings of an archive by place; copies of one content have one recording."""
 
-    def __init__(self, recordings: Iterable[ArchiveRecording]) -> None:
+    def __init__(self, recordings: Iterable[ArchiveRecording], former: Mapping[str, int]) -> None:
         self.all = list(recordings)
-        self._by_place = {_place(recording.place): recording for recording in self.all}
+        contents = {**former, **{r.place: r.content for r in self.all}}
+        self._contents = {_place(place): content for place, content in contents.items()}
         self._there: dict[int, ArchiveRecording] = {}
         for recording in self.all:
-            if recording.content is not None and not recording.is_gone:
-                self._there.setdefault(recording.content, recording)
+            number = recording.content
+            if number is not None and not recording.is_gone:
+                before = self._there.setdefault(number, recording)
+                if before is not recording and not before.exists:
+                    self._there[number] = recording
 
     def find(self, place: str) -> ArchiveRecording | None:
         """Return the recording at a place, or a copy that is there; None if it is gone."""
-        recording = self._by_place.get(_place(place))
-        if recording is None or recording.content is None:
-            return None
-        return self._there.get(recording.content)
+        content = self._contents.get(_place(place))
+        return None if content is None else self._there.get(content)
 
     @property
     def n_datasets(self) -> int:
