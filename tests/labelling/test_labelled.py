@@ -65,8 +65,8 @@ def test_a_window_refused_for_one_of_two_classes_may_have_the_other(archive):
     label_windows(archive, "tit", starts=(16.0,))
     dataset = labelled_dataset(archive)
     assert names_of(dataset) == {"owl": 6, "tit": 6}  # nothing was refused for both
-    assert any("refused only for some of the classes" in note for note in dataset.notes)
-    assert any("no window without a class is used" in note for note in dataset.notes)
+    assert any("nobody was asked about all of the classes" in note for note in dataset.notes)
+    assert any("windows without a class are not used" in note for note in dataset.notes)
 
 
 def test_a_window_with_two_classes_has_both(archive):
@@ -156,7 +156,23 @@ def test_too_few_labels_say_what_to_do(archive):
     answer(archive, NIGHTS[0], 8.0, "owl", "no")
     with pytest.raises(DataError, match="windows of 'other' in 1 group only.*training needs 3"):
         labelled_dataset(archive)
+    answer(archive, NIGHTS[0], 6.0, "tit", "yes")
+    with pytest.raises(DataError, match="training needs 3: .*--class owl`"):
+        labelled_dataset(archive)
     assert len(labelled_dataset(archive, to_train=False)) == 7
+
+
+def test_a_class_that_was_heard_once_does_not_prevent_a_training(archive):
+    label_windows(archive, "owl")
+    answer(archive, NIGHTS[0], 6.0, "owl", "tit")  # a tit, and no owl
+    answer(archive, NIGHTS[0], 3.0, "both", "yes")
+    dataset = labelled_dataset(archive)
+    assert names_of(dataset) == {"owl": 6, "other": 13} and dataset.separator is None
+    assert [note.split(",")[0] for note in dataset.notes] == [
+        "no class of its own: 'both'",
+        "no class of its own: 'tit'",
+    ]
+    assert "tit" in names_of(labelled_dataset(archive, to_train=False))
 
 
 def test_train_takes_an_archive_and_says_what_its_estimate_is_about(archive, tmp_path):
