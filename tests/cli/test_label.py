@@ -91,7 +91,7 @@ def test_rounds_at_a_terminal_find_the_class(place):
     blanks = ("--class", " owl ", "--like", "owl.wav")
     done = label(*blanks, "--count", 3, "--who", "Ann", keys="y n s y")
     first, *lines = done.stdout.splitlines()
-    assert first.startswith(f"1 answer on 'owl' in {place / 'archive/labels.csv'}: 0 windows")
+    assert first.startswith(f"1 answer on 'owl' in {place / 'archive/labels.csv'} covers 0 windows")
     asked = [line for line in lines if line.lstrip()[1:3] == "/3"]
     assert len(asked) == 5 and "/nights/" in asked[0] and "  site=" in asked[0]
     assert lines.count("     owl? y") == 2 and lines[-1].startswith("Go on")
@@ -130,10 +130,12 @@ def test_rounds_as_tables_find_every_planted_sound(place):
 
 
 def test_a_round_as_a_table_says_what_to_do_with_it(place):
-    done = label(*FIRST, "--labels", "my labels.csv", "--count", 2, "-o", "r.csv", "--clips", "out")
+    table = ("--count", 2, "-o", "r.csv", "--clips", "out")
+    done = label(*FIRST, "--labels", "my labels.csv", "--who", "Ann Lee", *table)
     assert f"-> {Path('r.csv')}; fill in the column decision" in done.stdout
     command = done.stdout.rpartition("then run:  ")[2].strip()
-    assert command == ("earmark label archive --labels 'my labels.csv' --class owl --apply r.csv")
+    first = "earmark label archive --labels 'my labels.csv' --class owl"
+    assert command == f"{first} --who 'Ann Lee' --apply r.csv"
     assert len(list(Path("out/owl").iterdir())) == 2 and not Path("archive/labels.csv").exists()
     fill_in("r.csv", lambda row: "wren" if float(row["start"]) < 0 else "")
     done = earmark("label", "archive", "--labels", "my labels.csv", *OWL, "--apply", "r.csv")
@@ -280,6 +282,9 @@ def test_an_example_that_is_gone_is_named_and_the_rounds_go_on(place):
     lines = Path("archive/labels.csv").read_text().splitlines(keepends=True)
     Path("archive/labels.csv").write_text("".join(lines[:2]))
     assert "owl.wav: cannot be opened" in label(*OWL, expect=2).stderr
+    Path("archive/labels.csv").write_text(lines[0] + lines[1].replace(",yes,", ",ye") * 5)
+    error = label(*OWL, expect=2).stderr
+    assert "nobody has found" in error and error.count("is left out: it is not whole") == 3
 
 
 def test_when_no_window_is_left_the_rounds_end(place):

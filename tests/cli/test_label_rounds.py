@@ -16,11 +16,14 @@ import soundfile
 
 from earmark.apps.cli import playback
 from earmark.apps.cli.label_rounds import Dialogue, player_or_note
+from earmark.apps.cli.label_text import standing_text
 from earmark.apps.cli.playback import Player, find_program
 from earmark.audio.source import FileSource
 from earmark.embeddings.archive import ArchiveRecording
 from earmark.labelling.decisions import Decision
+from earmark.labelling.estimates import Interval
 from earmark.labelling.labels import LabelFile
+from earmark.labelling.standing import Standing
 
 RATE_HZ = 8_000
 
@@ -94,11 +97,20 @@ def test_each_key_is_an_answer_and_every_round_ends_with_its_standing(ask):
     lines = text.splitlines()
     assert lines[0].split("  ")[2:5] == ["0.250", dialogue.session.place.as_posix(), "0.00..1.00 s"]
     assert lines[0].startswith("  1/2  ") and lines[0].endswith("  site=n  (uncertain)")
-    assert "2 answers on 'owl'" in text and ": 1 window of the archive yes, 1 no" in text
-    assert "4 answers on 'owl'" in text and ": 2 windows of the archive yes, 1 no" in text
+    assert "2 answers on 'owl'" in text and " cover 2 windows of the archive: 1 yes, 1 no" in text
+    assert "4 answers on 'owl'" in text and " cover 3 windows of the archive: 2 yes, 1 no" in text
     assert "9 windows without an answer score 0.50 or more; 75 % (50 to 100 %) of them are" in text
     assert "about 7 events (1 to 1,200) of 'owl'; in all about 1 event (1 to 1)." in text
     assert text.endswith("Go on.\nNo window is left to ask about.\n")
+
+
+def test_no_share_is_said_of_no_windows():
+    standing = Standing(5, 3, 4, 0.5, 0, Interval(0.6, 0.1, 0.9), None, None, "Go on.", False)
+    assert standing_text(standing, "owl", Path("l.csv")) == [
+        "5 answers on 'owl' in l.csv cover 7 windows of the archive: 3 yes, 4 no",
+        "0 windows without an answer score 0.50 or more.",
+        "Go on.",
+    ]
 
 
 def test_quit_and_the_end_of_the_input_keep_what_was_answered(ask):

@@ -11,8 +11,9 @@ import earmark as package
 from command_line import earmark
 from earmark.data.clip import Clip
 from earmark.data.dataset import ARCHIVE_FILE
-from earmark.embeddings import archive_file
+from earmark.embeddings import Archive, archive_file
 from earmark.errors import DataError
+from earmark.labelling.answered import contents_by_place
 from earmark.labelling.labelled import joined, labelled_dataset
 from earmark.labelling.labels import labels_of
 from labelled_nights import NIGHTS, answer, index, label_windows, make_nights
@@ -64,8 +65,8 @@ def test_a_window_refused_for_one_of_two_classes_may_have_the_other(archive):
     label_windows(archive, "tit", starts=(16.0,))
     dataset = labelled_dataset(archive)
     assert names_of(dataset) == {"owl": 6, "tit": 6}  # nothing was refused for both
-    assert any("refused only for some of the classes" in note for note in dataset.notes)
-    assert any("no window without a class is used" in note for note in dataset.notes)
+    assert any("nobody was asked about all of the classes" in note for note in dataset.notes)
+    assert any("windows without a class are not used" in note for note in dataset.notes)
 
 
 def test_a_window_with_two_classes_has_both(archive):
@@ -111,6 +112,40 @@ def test_copies_of_a_recording_are_one(tmp_path):
     assert of_copy == set(NIGHTS)  # not the copy
 
 
+def test_answers_stay_with_a_recording_that_gets_another_name(tmp_path):
+    nights = make_nights(tmp_path).parent / "nights"
+    label_windows(tmp_path / "archive", "owl")
+    for before, after in ((NIGHTS[0], "a.wav"), ("a.wav", "b.wav"), ("b.wav", "a.wav")):
+        (nights / before).rename(nights / after)
+        done = earmark(
+            "index", nights, "-o", tmp_path / "archive", "--backbone", "logmel", "--json"
+        )
+        changes = json.loads(done.stdout)
+        assert [changes[name] for name in ("new", "renamed", "gone")] == [0, 1, 0]
+        dataset = labelled_dataset(tmp_path / "archive")
+        assert names_of(dataset) == {"owl": 6, "other": 12} and dataset.notes == ()
+        with Archive(tmp_path / "archive") as archive:
+            windows, places = archive.windows(), [r.place for r in archive.recordings()]
+        assert str(nights / after) in places and str(nights / before) not in places
+        contents = contents_by_place(windows)
+        assert contents[str(nights / NIGHTS[0])] == contents[str(nights / after)]
+
+
+def test_an_archive_that_moved_with_its_recordings_takes_those_that_are_there(tmp_path):
+    nights = make_nights(tmp_path).parent / "nights"
+    label_windows(tmp_path / "archive", "owl")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    nights.rename(moved / nights.name)
+    (tmp_path / "archive").rename(moved / "archive")
+    earmark("index", moved / "nights", "-o", moved / "archive", "--backbone", "logmel")
+    dataset = labelled_dataset(moved / "archive")
+    assert len(dataset) == 18 and all(clip.path.is_file() for clip in dataset)
+    with Archive(moved / "archive") as archive:
+        own = archive.windows().recordings.values()
+    assert all(first.exists and not last.exists for first, last in own)
+
+
 def test_too_few_labels_say_what_to_do(archive):
     with pytest.raises(DataError, match="has no window with a class. Label windows with `earmark"):
         labelled_dataset(archive)
@@ -121,7 +156,23 @@ def test_too_few_labels_say_what_to_do(archive):
     answer(archive, NIGHTS[0], 8.0, "owl", "no")
     with pytest.raises(DataError, match="windows of 'other' in 1 group only.*training needs 3"):
         labelled_dataset(archive)
+    answer(archive, NIGHTS[0], 6.0, "tit", "yes")
+    with pytest.raises(DataError, match="training needs 3: .*--class owl`"):
+        labelled_dataset(archive)
     assert len(labelled_dataset(archive, to_train=False)) == 7
+
+
+def test_a_class_that_was_heard_once_does_not_prevent_a_training(archive):
+    label_windows(archive, "owl")
+    answer(archive, NIGHTS[0], 6.0, "owl", "tit")  # a tit, and no owl
+    answer(archive, NIGHTS[0], 3.0, "both", "yes")
+    dataset = labelled_dataset(archive)
+    assert names_of(dataset) == {"owl": 6, "other": 13} and dataset.separator is None
+    assert [note.split(",")[0] for note in dataset.notes] == [
+        "no class of its own: 'both'",
+        "no class of its own: 'tit'",
+    ]
+    assert "tit" in names_of(labelled_dataset(archive, to_train=False))
 
 
 def test_train_takes_an_archive_and_says_what_its_estimate_is_about(archive, tmp_path):

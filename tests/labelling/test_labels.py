@@ -162,6 +162,17 @@ def test_what_is_no_table_of_labels_is_refused_and_left_alone(tmp_path, content,
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("when", ["2026-11-27 10:00", "11/27/2026 10:00:00 AM", "27.11.26 10:00"])
+def test_a_table_that_a_spreadsheet_has_saved_keeps_its_answers(tmp_path, when):
+    file = LabelFile(labels_of(tmp_path), "Ann")
+    file.add(owl(tmp_path / "a.wav", 1.0, when=WHEN))
+    text = file.path.read_text().replace(WHEN, when).replace("\n", "\r\n")
+    file.path.write_bytes(b"\xef\xbb\xbf" + f"{text}{',' * (len(ALL_COLUMNS) - 1)}\r\n".encode())
+    assert words(file) == ["Ann:1:yes"] and file.read().notes == []
+    file.add(owl(tmp_path / "a.wav", 2.0, "no"))
+    assert words(file) == ["Ann:1:yes", "Ann:2:no"] and file.read().notes == []
+
+
 def test_damaged_rows_are_named_and_the_others_count(tmp_path):
     file = LabelFile(tmp_path / "labels.csv", "Ann")
     file.add(owl(tmp_path / "a.wav", 1.0))

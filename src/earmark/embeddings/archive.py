@@ -32,7 +32,7 @@ SAME_S = 2e-6  # times are rounded to microseconds
 LIVE = (  # runs whose content some recording has, and that was read without an error
     "SELECT part.number, run.first_row, run.content, run.first_window, run.windows FROM run"
     " JOIN part ON part.id = run.part WHERE part.network = ?"
-    " AND EXISTS (SELECT 1 FROM recording WHERE recording.content = run.content)"
+    " AND EXISTS (SELECT 1 FROM recording WHERE recording.content = run.content AND is_gone < 2)"
     " AND NOT EXISTS (SELECT 1 FROM finished WHERE finished.content = run.content"
     " AND finished.network = part.network AND finished.error IS NOT NULL)"
     " ORDER BY part.number, run.first_row"
@@ -71,6 +71,11 @@ class ArchiveRecording:
     is_gone: bool = False
     error: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether its file is there now; a URI is taken to be."""
+        return is_uri(self.place) or os.path.exists(self.place)
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ class Windows:
         Those that are there come before those that are gone.
     vectors : VectorFiles
         What a search compares.
+    former : dict of str to int
+        The contents of recordings that have another name now, by their earlier place.
     """
 
     network: ArchiveNetwork
@@ -138,6 +145,7 @@ class Windows:
     table: EmbeddingTable
     recordings: Mapping[int, list[ArchiveRecording]]
     vectors: VectorFiles
+    former: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -302,13 +310,28 @@ class Archive:
             " content.seconds, is_gone, recording.error, columns FROM recording"
             " JOIN dataset ON dataset.id = recording.dataset"
             " LEFT JOIN content ON content.id = recording.content"
-            " ORDER BY dataset.id, recording.path"
+            " WHERE is_gone < 2 ORDER BY dataset.id, recording.path"
         )
         for folder, dataset, path, content, seconds, is_gone, error, columns in rows:
-            place = path if is_uri(path) else os.path.join(folder, *path.split("/"))
             yield ArchiveRecording(
-                dataset, path, place, content, seconds, bool(is_gone), error, json.loads(columns)
+                dataset,
+                path,
+                _place(folder, path),
+                content,
+                seconds,
+                bool(is_gone),
+                error,
+                json.loads(columns),
             )
+
+    def former_places(self) -> dict[str, int]:
+        """Return the contents of recordings that have another name now, by their earlier place."""
+        with explained(self.path, "read"):
+            rows = self._db.execute(
+                "SELECT folder, path, content FROM recording"
+                " JOIN dataset ON dataset.id = recording.dataset WHERE is_gone = 2"
+            ).fetchall()
+        return {_place(folder, path): content for folder, path, content in rows}
 
     def content_digest(self, last: int) -> str:
         """Return a hash over the contents up to a number; it stays as the archive grows."""
@@ -332,10 +355,12 @@ class Archive:
             for recording in self._recordings():
                 if recording.content is not None:
                     recordings[recording.content].append(recording)
+            former = self.former_places()
             rows = "SELECT id, settings, centre, centre_windows FROM network WHERE id = ?"
             network = network_of(self.path, *self._db.execute(rows, [network.number]).fetchone())
         for own in recordings.values():
-            own.sort(key=lambda recording: recording.is_gone)
+            if len(own) > 1:  # of copies, one that is there; an archive may have moved with them
+                own.sort(key=lambda recording: recording.is_gone or not recording.exists)
         folder = self.path / network.folder
         part, row, content, window, count = runs.reshape(-1, 5).T
         summaries, is_wide = [p for p, _ in parts], any(wide for _, wide in parts)
@@ -349,7 +374,7 @@ class Archive:
         vectors = VectorFiles(folder, network.layers, network.centre)
         numbers = np.repeat(window, count) + within
         contents = np.repeat(content, count)
-        return Windows(network, contents, numbers, table, dict(recordings), vectors)
+        return Windows(network, contents, numbers, table, dict(recordings), vectors, former)
 
     def _parts(self, network: ArchiveNetwork) -> list[tuple[PartSummary, bool]]:
         rows = self._db.execute(
@@ -358,6 +383,10 @@ class Archive:
             [network.number],
         )
         return [(summary_of(*columns), bool(is_wide)) for *columns, is_wide in rows]
+
+
+def _place(folder: str, path: str) -> str:
+    return path if is_uri(path) else os.path.join(folder, *path.split("/"))
 
 
 def summary_of(

@@ -22,6 +22,7 @@ APPLICATION = 0x6561726D  # of an SQLite file that is an archive: "earm"
 SCHEMA = 1
 BUSY_S = 60.0  # seconds to wait for another process
 SWITCH_S = 0.01  # between two tries to switch to a write-ahead log, for which SQLite does not wait
+# recording.is_gone: 1 means that the content is nowhere now, 2 that another recording has it
 TABLES = """
 CREATE TABLE dataset (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, name TEXT NOT NULL

@@ -82,7 +82,8 @@ class RecordingList:
     def note(self, dataset: int, listed: Sequence[Listed]) -> Changes:
         """Note which recordings a data set has now; only new and changed ones are hashed."""
         changes, hashes = Changes(), set[bytes]()
-        known = self._known(dataset)
+        every = self._known(dataset)
+        known = {path: row for path, row in every.items() if not row.is_former}
         for first in range(0, len(listed), HASHED_AT_ONCE):
             rows = [
                 _row(item, known.get(item.path), changes)
@@ -92,7 +93,7 @@ class RecordingList:
             with self.file.changing() as db:
                 for row in rows:
                     _put(db, dataset, row)
-        self._note_gone(dataset, known, {item.path for item in listed}, hashes, changes)
+        self._note_gone(dataset, every, {item.path for item in listed}, hashes, changes)
         changes.new -= changes.renamed
         return changes
 
@@ -104,7 +105,7 @@ class RecordingList:
         new_hashes: Set[bytes],
         changes: Changes,
     ) -> None:
-        """Note recordings that are not among ``paths``; forget those that have another name."""
+        """Note recordings that are not among ``paths``, and whether their content is elsewhere."""
         with self.file.changing() as db:
             for path, row in known.items():
                 if path in paths:
@@ -117,12 +118,13 @@ class RecordingList:
                     " AND NOT (dataset = ? AND path = CAST(? AS TEXT))",
                     [row.content, dataset, name],
                 ).fetchone()
-                has_windows = copy is None and row.content is not None
-                forget = (
-                    "UPDATE recording SET is_gone = 1" if has_windows else "DELETE FROM recording"
-                )
+                change = "UPDATE recording SET is_gone = 1"
+                if row.content is None:
+                    change = "DELETE FROM recording"
+                elif copy or row.is_former:  # answers may have this name
+                    change = "UPDATE recording SET is_gone = 2"
                 db.execute(
-                    f"{forget} WHERE dataset = ? AND path = CAST(? AS TEXT)", [dataset, name]
+                    f"{change} WHERE dataset = ? AND path = CAST(? AS TEXT)", [dataset, name]
                 )
 
     def _known(self, dataset: int) -> dict[str, _Known]:
@@ -194,8 +196,13 @@ class _Known:
     size: int | None
     mtime_ns: int | None
     version: str | None
-    is_gone: bool
+    is_gone: int
     error: str | None
+
+    @property
+    def is_former(self) -> bool:
+        """Whether the recording has another name now."""
+        return self.is_gone == 2
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,8 @@ class ArchiveWriter:
         with self._file.changing() as db:
             unused = db.execute(
                 "SELECT id FROM part WHERE network = ? AND NOT EXISTS (SELECT 1 FROM run"
-                " JOIN recording ON recording.content = run.content WHERE run.part = part.id)",
+                " JOIN recording ON recording.content = run.content"
+                " WHERE run.part = part.id AND is_gone < 2)",
                 [network.number],
             ).fetchall()
             for (number,) in unused:

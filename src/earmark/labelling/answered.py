@@ -53,8 +53,9 @@ class Answered:
 
 
 def contents_by_place(windows: Windows) -> dict[str, int]:
-    """Return the content of each recording by its whole path or URI."""
-    return {r.place: content for content, own in windows.recordings.items() for r in own}
+    """Return the content of each recording by its whole path or URI, now or before a new name."""
+    now = {r.place: content for content, own in windows.recordings.items() for r in own}
+    return {**windows.former, **now}
 
 
 def answered(

@@ -26,7 +26,10 @@ REVIEW_WORDS = ("keep", "relabel", "drop")
 ANSWERS = ("yes", "no", "skip")
 UNDO = "undo"
 WORDS = (*REVIEW_WORDS, *ANSWERS)  # or the name of a class
-WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+WHEN = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
+    r"|\d{1,4}[-./]\d{1,2}[-./]\d{1,4},? \d{1,2}:\d\d.*"  # as spreadsheets write it
+)
 WAY_OUT = "Give a table that `earmark label` or `earmark review -o` wrote."
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def labelled_dataset(
         The folder is no archive.
     """
     with Archive(archive_path) as archive:
-        places = _Places(archive.recordings())
+        places = _Places(archive.recordings(), archive.former_places())
         if archive.networks:
             audio = audio_of(archive.network().settings, audio)
     file = Path(labels) if labels is not None else labels_of(archive.path)
@@ -93,6 +94,8 @@ def labelled_dataset(
             f"{file} has no window with a class. Label windows with `earmark label"
             f" {archive_path} --class NAME`."
         )
+    if to_train:
+        classes = windows.with_enough(classes, group)
     separator = separator or windows.separator(classes)
     clips = windows.clips(classes, separator, group)
     if to_train:
@@ -115,20 +118,22 @@ def caveat(group: str | None) -> str:
 class _Places:
     """The recordings of an archive by place; copies of one content have one recording."""
 
-    def __init__(self, recordings: Iterable[ArchiveRecording]) -> None:
+    def __init__(self, recordings: Iterable[ArchiveRecording], former: Mapping[str, int]) -> None:
         self.all = list(recordings)
-        self._by_place = {_place(recording.place): recording for recording in self.all}
+        contents = {**former, **{r.place: r.content for r in self.all}}
+        self._contents = {_place(place): content for place, content in contents.items()}
         self._there: dict[int, ArchiveRecording] = {}
         for recording in self.all:
-            if recording.content is not None and not recording.is_gone:
-                self._there.setdefault(recording.content, recording)
+            number = recording.content
+            if number is not None and not recording.is_gone:
+                before = self._there.setdefault(number, recording)
+                if before is not recording and not before.exists:
+                    self._there[number] = recording
 
     def find(self, place: str) -> ArchiveRecording | None:
         """Return the recording at a place, or a copy that is there; None if it is gone."""
-        recording = self._by_place.get(_place(place))
-        if recording is None or recording.content is None:
-            return None
-        return self._there.get(recording.content)
+        content = self._contents.get(_place(place))
+        return None if content is None else self._there.get(content)
 
     @property
     def n_datasets(self) -> int:
@@ -200,9 +205,32 @@ class _Windows:
         usable = [window for window in self.windows.values() if not window.is_contradicted]
         return sorted({n for w in usable for n, is_there in w.verdicts.items() if is_there})
 
+    def with_enough(self, classes: Sequence[str], group: str | None) -> list[str]:
+        """Return the classes without those in few recordings, such as one that was heard once.
+
+        If all are in few, all are returned.
+        """
+        group_of = _Groups(self.places, self.archive, group)
+        parts: dict[str, set[str]] = {name: set() for name in classes}
+        for window in self.windows.values():
+            for name in classes:
+                if window.verdicts.get(name) and not window.is_contradicted:
+                    parts[name].add(group_of(window.recording))
+        few = [name for name in classes if len(parts[name]) < LEAST_PARTS]
+        if len(few) == len(classes):
+            return list(classes)
+        for name in few:
+            found = amount(len(parts[name]), group or "recording")
+            self.notes.append(
+                f"no class of its own: {name!r}, which was found in {found} only. Training needs"
+                f" {LEAST_PARTS}."
+            )
+        return [name for name in classes if name not in few]
+
     def separator(self, classes: Sequence[str]) -> str | None:
         """Return the text between the classes of a window if some window has several."""
-        if not any(sum(window.verdicts.values()) > 1 for window in self.windows.values()):
+        own = (sum(w.verdicts.get(name, False) for name in classes) for w in self.windows.values())
+        if max(own, default=0) < 2:
             return None
         return next(x for x in SEPARATORS if not any(x in name for name in classes))
 
@@ -227,7 +255,7 @@ class _Windows:
         self._note("answers contradict each other", self.contradicted)
         self._note("the recording is gone or is not in the archive", list(self.gone))
         self._note(
-            f"refused only for some of the classes {listed(classes)}, so another may be there",
+            f"nobody was asked about all of the classes {listed(classes)}, so another may be there",
             unsure,
         )
         return clips
@@ -244,9 +272,9 @@ class _Windows:
             return clips
         what = "recording" if group is None else group
         self.notes.append(
-            f"no window without a class is used: {amount(len(parts), what)} of at least"
-            f" {LEAST_PARTS} have one that was refused for every class. Every sound then gets one"
-            " of the classes; ask about the same windows for each class."
+            f"windows without a class are not used: a window was refused for every class in"
+            f" {amount(len(parts), what)}, and training needs {LEAST_PARTS}. Every sound then gets"
+            " one of the classes; ask about the same windows for each class."
         )
         return rest
 
@@ -255,7 +283,7 @@ class _Windows:
             left = len(names) - MOST_NAMED
             more = f" and {left:,} more" if left > 0 else ""
             first = ", ".join(names[:MOST_NAMED])
-            self.notes.append(f"left out, because {why}: {first}{more}")
+            self.notes.append(f"{len(names):,} left out, because {why}: {first}{more}")
 
 
 def _clip(window: _Window, label: str, group: str) -> Clip:
@@ -297,11 +325,16 @@ def _check_enough(archive: str | Path, clips: Sequence[Clip], separator: str | N
         for name in clip.label.split(separator) if separator and clip.label else [clip.label]:
             groups.setdefault(name or "", set()).add(clip.group or "")
     names = sorted(groups)
-    command = f"`earmark label {archive} --class {names[0] if names else 'NAME'}`"
+    real = [name for name in names if name not in ("", *OTHER)] or ["NAME"]
+
+    def command_for(name: str) -> str:
+        asked = name if name in real else real[0]
+        return f"`earmark label {archive} --class {shlex.quote(asked)}`"
+
     if len(names) < 2:
         raise DataError(
             f"all labelled windows of {archive} have the class {names[0]!r}, and nothing to compare"
-            f" it with. Refuse some windows, too: go on with {command}."
+            f" it with. Refuse some windows, too: go on with {command_for(names[0])}."
         )
     for name in names:
         if len(groups[name]) < LEAST_PARTS:
@@ -309,7 +342,7 @@ def _check_enough(archive: str | Path, clips: Sequence[Clip], separator: str | N
             raise DataError(
                 f"{archive} has labelled {what} in {amount(len(groups[name]), 'group')} only,"
                 f" and training needs {LEAST_PARTS}: to test, to select by and to train on. Label"
-                f" windows of other recordings with {command}."
+                f" windows of other recordings with {command_for(name)}."
             )
 
 

@@ -212,7 +212,7 @@ class LabelFile:
 
         A cell in quotes may have line breaks; but a line that was cut off ends where it ends.
         """
-        if not lines[first].strip():
+        if not lines[first].strip(", \t\r\n"):  # spreadsheets write rows without a cell
             return None, 1, ""
         problem = "it is not whole"
         for count in range(1, MOST_LINES + 1):

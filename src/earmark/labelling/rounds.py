@@ -31,6 +31,7 @@ from earmark.labelling.standing import Standing, standing_of
 from earmark.system.objects import is_uri
 
 COUNT = 12
+MOST_NOTES = 3  # in an error
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,11 @@ class LabelSession:
         labels = self.file.read()
         known = answered(self.windows, self._contents, labels.decisions, self.name)
         known, silent = self._heard(known)
+        notes = (*labels.notes, *contradiction_notes(labels.contradictions), *silent)
         if not known.has_example:
             raise EarmarkError(
                 f"nobody has found an example of {self.name!r} yet. Give one with --like"
-                f" CLIP[:START-END].{''.join(f' {note}' for note in silent)}"
+                f" CLIP[:START-END].{''.join(f' {note}' for note in notes[:MOST_NOTES])}"
             )
         rng = np.random.default_rng(
             [self._seed, known.answers, zlib.crc32(self.file.who.encode("utf-8", "replace"))]
@@ -176,20 +178,19 @@ class LabelSession:
         fitted = self._learner.fit(known, rows, rng)
         proposals = self._propose(fitted, rows, count, rng)
         standing = standing_of(self._learner, fitted, known, rows)
-        notes = (*labels.notes, *contradiction_notes(labels.contradictions), *silent)
         return LabelRound(tuple(proposals), probability(fitted.margins), standing, notes)
 
     def _heard(self, known: Answered) -> tuple[Answered, list[str]]:
         """Leave out answers on recordings elsewhere that cannot be heard now, and name them."""
-        heard, notes = list[tuple[Decision, bool]](), list[str]()
+        heard, notes = list[tuple[Decision, bool]](), dict[str, None]()
         for decision, is_class in known.outside:
             try:
                 self._outside_vector(decision)
                 heard.append((decision, is_class))
             except AudioError as error:
-                notes.append(f"An example cannot be heard, and is left out: {error}")
-        answers = known.answers - len(notes)
-        return replace(known, outside=tuple(heard), answers=answers), notes
+                notes[f"An example cannot be heard, and is left out: {error}"] = None
+        answers = known.answers - len(known.outside) + len(heard)
+        return replace(known, outside=tuple(heard), answers=answers), list(notes)
 
     def _propose(
         self, fitted: Fitted, rows: np.ndarray, count: int, rng: np.random.Generator

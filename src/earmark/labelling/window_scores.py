@@ -131,7 +131,9 @@ def _networks(
     ]
     for use, networks in zip(classifier.backbones, own, strict=True):
         if not networks:
-            there = ", ".join(n.fingerprint for n in archive.networks) or "no network"
+            there = (
+                ", ".join(dict.fromkeys(n.fingerprint for n in archive.networks)) or "no network"
+            )
             raise ModelError(
                 f"this classifier was trained with {use.fingerprint}, and the archive"
                 f" {archive.path} has {there}. Run `earmark index` with --backbone {use.name}, or"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,8 @@ def _show_result(
     show(*_lines(result, archive, group))
     if before is not None:
         say(
-            f"-> {before}; answer these windows, too, and add --before {before} to count events"
-            " where they begin"
+            f"the windows before those with the class -> {before}; answer them, too, and add"
+            f" --before {before} to count events where they begin"
         )
 
 
@@ -214,12 +215,12 @@ def _interval_json(interval: Interval, hours: float = 1.0) -> dict[str, Any]:
 
 def _lines(result: Density, archive: Path, column: str | None) -> list[str]:
     n = result.n_windows
-    share = _text(result.windows, n / 100, digits=2)
+    value, low, high = (f"{100 * x / n:.2f}" for x in astuple(result.windows))
     is_rough = result.is_rough
     lines = [
         f"{result.label} in {archive}: {result.hours:,.2f} hours, {n:,} windows of"
         f" {result.window_s:g} s that do not overlap",
-        f"  windows   {_text(result.windows)} have the class: {share} % of all",
+        f"  windows   {_text(result.windows)} have the class: {value} % of all ({low} to {high} %)",
         f"  events    {_text(result.events, is_rough=is_rough)}; windows that touch are one event",
         f"  density   {_text(result.events, result.hours, 2, is_rough)} events an hour",
         f"  sample    {amount(result.answered, 'window')} answered, {result.skipped:,} not",

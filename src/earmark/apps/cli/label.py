@@ -63,6 +63,8 @@ def label(
             command = ["earmark", "label", str(archive)]
             command += [] if labels is None else ["--labels", str(labels)]
             command += [] if asked.name is None else ["--class", asked.name]
+            command += [] if asked.backbone is None else ["--backbone", asked.backbone]
+            command += [] if who is None else ["--who", who]
             tell = say if as_json else show
             work = TableWork(opened, file, asked, table, allow_remote, tell, tuple(command))
             result |= work.run()

@@ -157,6 +157,7 @@ class TableWork:
         self.file.check()
         signals.goes_on()
         places = {recording.place for recording in self.archive.recordings()}
+        places |= self.archive.former_places().keys()
         classes = [*self.table.new, *([self.asked.name] if self.asked.name else [])]
         done = import_answers(self.file, path, places, classes)
         known = f" ({done.known:,} more were there before)" if done.known else ""

@@ -49,15 +49,21 @@ def proposal_text(proposal: Proposal, number: int, count: int) -> str:
 
 def standing_text(standing: Standing, name: str, file: Path) -> list[str]:
     """Return the lines of a standing."""
-    kinds = f"{amount(standing.positives, 'window')} of the archive yes, {standing.negatives:,} no"
+    n_windows = standing.positives + standing.negatives
+    kinds = f"{standing.positives:,} yes, {standing.negatives:,} no"
     found = f"{amount(standing.found, 'window')} without an answer"
     verb = "scores" if standing.found == 1 else "score"
     found += f" {verb} {standing.threshold:.2f} or more"
-    if standing.precision is not None:
+    if standing.found and standing.precision is not None:
         found += f"; {_percent(standing.precision)} of them are {name!r}"
     elif standing.found:
         found += f"; how many of them are {name!r} is not known yet"
-    lines = [f"{amount(standing.answers, 'answer')} on {name!r} in {file}: {kinds}", f"{found}."]
+    lines = [
+        f"{amount(standing.answers, 'answer')} on {name!r} in {file}"
+        f" {'covers' if standing.answers == 1 else 'cover'} {amount(n_windows, 'window')} of the"
+        f" archive: {kinds}",
+        f"{found}.",
+    ]
     if standing.unseen is not None and standing.total is not None:
         lines.append(
             f"Not heard yet: about {_events(standing.unseen)} of {name!r}; in all about"
