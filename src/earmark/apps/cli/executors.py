@@ -41,17 +41,21 @@ def check_package(on: str | None) -> None:
 
 
 @contextlib.contextmanager
-def executor_on(on: str | None) -> Iterator[Executor | None]:
-    """Yield the executor that ``--on`` names; None without it."""
+def executor_on(on: str | None, runs_networks: bool = False) -> Iterator[Executor | None]:
+    """Yield the executor that ``--on`` names; None without it.
+
+    Its workers have one core each. If they run networks, they have a GPU each where there is one.
+    """
     if on is None:
         yield None
     elif on == LOCAL:
         from earmark.apps.cluster.local_workers import LocalWorkers
+        from earmark.backbones.gpu import has_gpu
 
-        with LocalWorkers() as local:
+        with LocalWorkers(1 if runs_networks and has_gpu() else None) as local:
             yield local
     else:
         from earmark.apps.cluster.ray_workers import ray_workers
 
-        with ray_workers(address_of(on)) as workers:
+        with ray_workers(address_of(on), runs_networks) as workers:
             yield workers

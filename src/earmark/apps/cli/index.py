@@ -172,7 +172,7 @@ class _Run:
 
         backbone, options = self.backbone, self.recording.audio()
         seconds = [_header_s(task.clip) for task in tasks]
-        with executors.executor_on(on) as executor, hours_bar("indexing", seconds) as hours:
+        with executors.executor_on(on, True) as executor, hours_bar("indexing", seconds) as hours:
             workers = None
             if executor is not None:
                 job = Job(backbone.info.name, engine.precision, engine.engine, self.settings)
