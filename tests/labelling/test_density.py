@@ -293,6 +293,10 @@ def test_an_archive_that_changes_after_the_drawing(tmp_path, made):
     assert told["windows"]["value"] == 10.0 and told["n_windows"] == 100
     assert any("gone or has changed" in note for note in told["notes"])
     assert any("1 recording that came after the drawing" in note for note in told["notes"])
+    other = ("--window", "0.5", "--hop", "0.25")
+    earmark("index", tmp_path / "nights", "-o", archive, "--backbone", "logmel", *other)
+    again = json.loads(earmark("density", archive, made / "m", "--apply", sample, "--json").stdout)
+    assert again["windows"] == told["windows"]  # the windows of the drawing, not the last ones
 
 
 def test_models_that_do_not_fit_an_archive(made, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,21 +61,52 @@ def fit_head(vectors: np.ndarray, is_class: np.ndarray, weights: np.ndarray) -> 
     -----
     Newton's method on the n coefficients of the vectors, as n is smaller than D or not much larger.
     """
-    kernel = vectors.astype(np.float64) @ vectors.T.astype(np.float64) + 1.0  # 1: the bias
-    margins = np.zeros(len(kernel))
-    coefficients = margins
+    coefficients = _solved(_kernel(vectors), is_class, weights)[0]
+    return Head((vectors.T @ coefficients).astype(np.float32), float(coefficients.sum()))
+
+
+def margins_without(
+    vectors: np.ndarray, is_class: np.ndarray, weights: np.ndarray, blocks: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return the margin (b,) of the first vector of each block, of a head that learned without it.
+
+    ``blocks`` have positions of vectors, each up to n. The last step of Newton's method is a least
+    squares fit, whose residuals without a block follow from one inverse: no head is fitted anew.
+    """
+    coefficients, system, target = _solved(_kernel(vectors), is_class, weights)
+    inverse = np.linalg.inv(system)
+    margins = np.empty(len(blocks))
+    for k, block in enumerate(blocks):
+        own = np.linalg.solve(inverse[np.ix_(block, block)], coefficients[block])
+        margins[k] = target[block[0]] - own[0]
+    return margins
+
+
+def _kernel(vectors: np.ndarray) -> np.ndarray:
+    """Return the products (n, n) of vectors; 1 more for the bias."""
+    kernel: np.ndarray = vectors.astype(np.float64) @ vectors.T.astype(np.float64) + 1.0
+    return kernel
+
+
+def _solved(
+    kernel: np.ndarray, is_class: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return coefficients (n,), and the system (n, n) and the target (n,) that they solve."""
+    margins = coefficients = target = np.zeros(len(kernel))
+    system = kernel
     for _ in range(STEPS):
         p = probability(margins)
         curvature = weights * np.maximum(p * (1 - p), LEAST_CURVATURE)
         target = margins + weights * (is_class - p) / curvature
-        coefficients = np.linalg.solve(kernel + np.diag(RIDGE / curvature), target)
+        system = kernel + np.diag(RIDGE / curvature)
+        coefficients = np.linalg.solve(system, target)
         margins = kernel @ coefficients
-    return Head((vectors.T @ coefficients).astype(np.float32), float(coefficients.sum()))
+    return coefficients, system, target
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Rows of windows to ask for, why, and with which chance each was drawn (nan: not drawn)."""
+    """Rows of windows to ask for, why, and the chance that one draw gives it (nan: not drawn)."""
 
     rows: list[int] = field(default_factory=list)
     why: list[str] = field(default_factory=list)
@@ -142,21 +173,23 @@ def choose(
 
 
 def _drawn(pool: Pool, count: int, rng: np.random.Generator) -> Chosen:
-    """Draw the sure and the random windows; most of the latter in proportion to their scores."""
+    """Draw the sure and the random windows; most of the latter in proportion to their scores.
+
+    The chances of all windows of the pool in one of these draws add up to 1.
+    """
     chosen = Chosen()
     is_sure = pool.sure()
-    several = round(count * RANDOM)
-    sure = np.flatnonzero(is_sure)
-    n = min(len(sure), round((count - several) * SURE))
-    for position in rng.choice(sure, n, replace=False).tolist():
-        chosen.add(int(pool.rows[position]), "sure", n / len(sure))
-    rest = np.flatnonzero(~is_sure)
-    n = min(len(rest), several)
-    if n:
+    sure, rest = np.flatnonzero(is_sure), np.flatnonzero(~is_sure)
+    n_random = min(len(rest), round(count * RANDOM))
+    n_sure = min(len(sure), round((count - n_random) * SURE))
+    n = n_sure + n_random
+    for position in rng.choice(sure, n_sure, replace=False).tolist():
+        chosen.add(int(pool.rows[position]), "sure", n_sure / n / len(sure))
+    if n_random:
         scores = probability(pool.margins[rest]).astype(np.float64)
         share = (1 - UNIFORM) * scores / scores.sum() + UNIFORM / len(rest)
-        for k in rng.choice(len(rest), n, replace=False, p=share).tolist():
-            chosen.add(int(pool.rows[rest[k]]), "random", min(1.0, n * float(share[k])))
+        for k in rng.choice(len(rest), n_random, replace=False, p=share).tolist():
+            chosen.add(int(pool.rows[rest[k]]), "random", n_random / n * float(share[k]))
     return chosen
 
 

@@ -24,7 +24,7 @@ class Answered:
     weights : array, (n,)
         1 for an answer; its windows share it.
     chances : array, (n,)
-        The chance with which each was drawn at random; nan if it was not drawn.
+        The chance of each in one random draw; nan if it was not drawn.
     passed : array, (p,) int64
         Windows that were skipped, which are not asked for again.
     outside : tuple of (Decision, bool)

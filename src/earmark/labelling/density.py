@@ -143,13 +143,7 @@ def apply(
     """
     settings = SampleSettings.read(path)
     _check_same(archive, classifier, path, settings, label)
-    label = settings.label
-    frame = Frame.of(archive, classifier, label, settings.last_content)
-    if (frame.network, frame.window_s) != (settings.network, settings.window_s):
-        raise DataError(
-            f"{path} was drawn from windows of {settings.network}, {settings.window_s:g} s, and the"
-            f" archive has {frame.network}, {frame.window_s:g} s. Draw a new sample with -o."
-        )
+    label, frame = settings.label, _same_frame(archive, classifier, path, settings)
     answers = Answers.of(read_decisions(path), settings, frame.rows_of(settings.drawn))
     if not answers.verdicts:
         raise DataError(
@@ -172,6 +166,20 @@ def apply(
     )
     notes += estimated.notes
     return replace(estimated, label=label, skipped=answers.skipped, notes=tuple(notes))
+
+
+def _same_frame(
+    archive: Archive, classifier: Classifier, path: Path, settings: SampleSettings
+) -> Frame:
+    """Return the windows of the drawing; refuse those of another network or length."""
+    grid = settings.window_s, settings.hop_s
+    frame = Frame.of(archive, classifier, settings.label, settings.last_content, grid)
+    if (frame.network, (frame.window_s, frame.hop_s)) != (settings.network, grid):
+        raise DataError(
+            f"{path} was drawn from windows of {settings.network}, {settings.window_s:g} s, and the"
+            f" archive has {frame.network}, {frame.window_s:g} s. Draw a new sample with -o."
+        )
+    return frame
 
 
 def _before(frame: Frame, verdicts: Mapping[int, bool]) -> list[int]:

@@ -28,14 +28,19 @@ class Frame:
 
     @classmethod
     def of(
-        cls, archive: Archive, classifier: Classifier, label: str, last_content: int | None = None
+        cls,
+        archive: Archive,
+        classifier: Classifier,
+        label: str,
+        last_content: int | None = None,
+        grid: tuple[float, float] | None = None,
     ) -> Frame:
         """Score the windows of recordings that are there; later contents than the last are not.
 
         Raises ModelError if the classifier does not fit, and DataError if there is no window.
         """
         class_number(classifier, label)
-        scored = ScoredWindows.of(archive, classifier)
+        scored = ScoredWindows.of(archive, classifier, grid)
         windows, network = scored.windows, scored.windows.network
         there = {
             content: own[0]

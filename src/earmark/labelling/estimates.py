@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import beta, chi2
 
 LEVEL = 0.95
-LEAST_DRAWS = 3  # fewer say nothing
+LEAST_DRAWS, LEAST_FOR_TOTAL = 3, 28  # fewer say nothing; a dozen has seven
+RECENT = 35  # draws that count: older ones were drawn by worse heads
 TINY = 1e-9
 
 
@@ -27,8 +27,9 @@ class Interval:
         return Interval(self.value * factor, self.low * factor, self.high * factor)
 
     def plus(self, known: float) -> Interval:
-        """Return the interval of the sum with a known number."""
-        return Interval(self.value + known, self.low + known, self.high + known)
+        """Return the interval of the sum with a known number; it is 0 at least."""
+        low, value, high = (max(0.0, x + known) for x in (self.low, self.value, self.high))
+        return Interval(value, low, high)
 
 
 def share(is_class: np.ndarray, weights: np.ndarray) -> Interval:
@@ -70,17 +71,6 @@ def weighted_count(weights: np.ndarray, next_weight: float) -> Interval:
     return Interval(value, low, v / (2 * y) * float(chi2.ppf(1 - tail, 2 * y**2 / v)))
 
 
-def total(parts: Sequence[Interval]) -> Interval:
-    """Return the sum of independent estimates; their distances add up as squares do.
-
-    Zou & Donner, Statistics in Medicine 27 (2008), 1693-1702.
-    """
-    value = sum(part.value for part in parts)
-    low = math.sqrt(sum((part.value - part.low) ** 2 for part in parts))
-    high = math.sqrt(sum((part.high - part.value) ** 2 for part in parts))
-    return Interval(value, max(0.0, value - low), value + high)
-
-
 @dataclass(frozen=True)
 class Draws:
     """Windows that were drawn at random and answered: n of them.
@@ -89,33 +79,40 @@ class Draws:
     ----------
     is_class : array, (n,) bool
     chances : array, (n,)
+        The chance of each in one draw, among the windows that were not answered then.
     scores : array, (n,)
-        0 to 1, of heads that did not learn from their recording.
+        0 to 1, of heads that did not learn from it and what is near to it.
+    known : array, (n,)
+        How many windows of the class were known when it was drawn.
     """
 
     is_class: np.ndarray
     chances: np.ndarray
     scores: np.ndarray
+    known: np.ndarray
 
     def precision(self, threshold: float) -> Interval | None:
-        """Return the share of the class among windows from the threshold on; None: unknown."""
-        own = self.scores >= threshold
-        if own.sum() < LEAST_DRAWS:
+        """Return the share of the class among windows from the threshold on; None: unknown.
+
+        Only the last RECENT draws count.
+        """
+        own = np.flatnonzero(self.scores >= threshold)
+        own = own[own >= len(self.scores) - RECENT]
+        if len(own) < LEAST_DRAWS:
             return None
         return share(self.is_class[own], 1 / self.chances[own])
 
-    def missed(self, threshold: float, expected: float) -> Interval | None:
-        """Return how many windows of the class have scores below the threshold; None: unknown.
+    def total(self) -> Interval | None:
+        """Return how many windows have the class; None: unknown.
 
-        ``expected`` is the sum of these scores: the number if each score were a probability. The
-        draws say by which factor it is wrong.
+        Each of the last RECENT draws estimates it: what was known, and one over its chance if it is
+        a hit.
         """
-        if expected == 0:  # nothing is left
-            return Interval(0.0, 0.0, 0.0)
-        own = self.scores < threshold
-        if own.sum() < LEAST_DRAWS:
+        if len(self.chances) < LEAST_FOR_TOTAL:
             return None
-        weights = 1 / self.chances[own]
-        unit = expected / float(weights @ self.scores[own])
-        hits = weights[self.is_class[own]] * unit
-        return weighted_count(hits, float(weights.mean()) * unit)
+        chances, scores = self.chances[-RECENT:], self.scores[-RECENT:]
+        weights = 1 / chances / len(chances)
+        # of one more hit, if hits are as likely as the scores say: the root mean square
+        next_weight = math.sqrt(float(weights**2 @ scores / scores.sum()))
+        hits = weights[self.is_class[-RECENT:]]
+        return weighted_count(hits, next_weight).plus(float(self.known[-RECENT:].mean()))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.embeddings.archive import Windows
-from earmark.labelling.active import Head, fit_head, probability
+from earmark.labelling.active import Head, fit_head, margins_without, probability
 from earmark.labelling.answered import Answered
 from earmark.labelling.decisions import Decision
 
 WEAK, WEAK_WEIGHT = 200, 0.1  # windows that nobody has answered, which are mostly not of the class
-FOLDS = 5
+NEAR_S = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,21 @@ class Learner:
             order=np.concatenate([np.zeros(m), np.arange(len(known.rows)), np.full(n, -1)]),
         )
 
-    def unseen_scores(self, fitted: Fitted, rows: np.ndarray) -> np.ndarray:
-        """Return scores (n,) of windows, of heads that learned nothing from their recordings."""
-        contents, vectors = self.windows.contents[rows], self.windows.vectors_of(rows)
-        own = np.unique(contents)
-        fold = np.arange(len(own)) % FOLDS
-        scores = np.empty(len(rows))
-        for k in range(min(FOLDS, len(own))):
-            tested = np.isin(contents, own[fold == k])
-            keep = ~np.isin(fitted.taught.contents, own[fold == k])
-            if not fitted.taught.is_class[keep].any():
-                keep |= fitted.taught.is_class
-            head = fitted.taught.head(keep)
-            scores[tested] = probability(head.margins(vectors[tested]))
-        return scores
+    def scores_without(self, fitted: Fitted, known: Answered, own: np.ndarray) -> np.ndarray:
+        """Return scores (n,) of answered windows, of heads that did not learn from them.
+
+        ``own`` (n,) are their numbers among the answered ones. What lies within NEAR_S of a window
+        in its recording is left out with it.
+        """
+        taught, first = fitted.taught, len(known.outside)
+        answered = range(first, first + len(known.rows))
+        numbers = self.windows.numbers[known.rows]
+        contents = self.windows.contents[known.rows]
+        near = NEAR_S / self.windows.network.hop_s
+        blocks = []
+        for k in own.tolist():
+            is_near = (contents == contents[k]) & (np.abs(numbers - numbers[k]) <= near)
+            is_near[k] = False
+            blocks.append(np.array([answered[k], *(np.flatnonzero(is_near) + first)]))
+        margins = margins_without(taught.vectors, taught.is_class, taught.weights, blocks)
+        return probability(margins)

@@ -49,7 +49,7 @@ class Proposal:
     why : str
         'sure', 'uncertain' or 'random'.
     chance : float or None
-        The chance with which it was drawn; None if it was not drawn at random.
+        The chance of it in one of the random draws of the dozen; None if it was not drawn.
     """
 
     row: int
@@ -68,7 +68,8 @@ class LabelRound:
     Attributes
     ----------
     proposals : tuple of Proposal
-        The highest score first; empty if there is nothing left to ask for.
+        In random order, so that what was answered of a round that was left is a fair sample of it;
+        empty if there is nothing left to ask for.
     scores : array, (N,) float32
         The score of the head for each window of the archive, 0 to 1.
     standing : Standing
@@ -199,7 +200,7 @@ class LabelSession:
             self._proposal(row, why, chance, float(fitted.margins[row]))
             for row, why, chance in zip(chosen.rows, chosen.why, chosen.chances, strict=True)
         ]
-        return sorted(proposals, key=lambda proposal: -proposal.score)
+        return [proposals[k] for k in rng.permutation(len(proposals))]
 
     def _proposal(self, row: int, why: str, chance: float, margin: float) -> Proposal:
         content, number = int(self.windows.contents[row]), int(self.windows.numbers[row])

@@ -10,14 +10,13 @@ import numpy as np
 from earmark.errors import amount
 from earmark.labelling.active import probability
 from earmark.labelling.answered import Answered, stretches
-from earmark.labelling.estimates import Draws, Interval, total
+from earmark.labelling.estimates import Draws, Interval
 from earmark.labelling.fitted import Fitted, Learner
 
 THRESHOLD = 0.5
 DOZEN = 12
 LEAST_ANSWERS, LEAST_POSITIVES = 36, 10  # before labels can be enough
 AGREEING = 0.97  # kappa of the heads before and after a dozen, twice, for labels to be enough
-RECENT = 60  # answers that estimates use: older ones were drawn by worse heads
 COMPARED = 10_000  # windows with the highest scores, in which heads are compared
 
 
@@ -63,13 +62,14 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
     found = rows[scores >= THRESHOLD]
     draws = _draws(learner, fitted, known)
     precision = draws.precision(THRESHOLD)
-    missed = draws.missed(THRESHOLD, float(scores[scores < THRESHOLD].sum()))
-    unseen = everything = None
-    if missed is not None and (precision is not None or not len(found)):
-        per_event = max(1.0, len(found) / max(1, stretches(learner.windows, found)))
-        parts = [missed] if precision is None else [precision.times(len(found)), missed]
-        unseen = total(parts).times(1 / per_event)
-        everything = unseen.plus(stretches(learner.windows, known.rows[known.is_class]))
+    everything = draws.total()
+    heard = _heard(learner, fitted, known.rows[known.is_class])
+    unseen = None if everything is None else everything.plus(-len(heard))
+    own = np.concatenate([heard, found])
+    per_event = max(1.0, len(own) / max(1, stretches(learner.windows, own)))
+    if unseen is not None:
+        unseen = unseen.times(1 / per_event)
+        everything = unseen.plus(stretches(learner.windows, heard))
     is_enough, advice = _advice(learner, fitted, known)
     positives = int(known.is_class.sum())
     return Standing(
@@ -87,10 +87,20 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
 
 
 def _draws(learner: Learner, fitted: Fitted, known: Answered) -> Draws:
-    last = np.arange(len(known.rows)) >= len(known.rows) - RECENT
-    own = np.flatnonzero(~np.isnan(known.chances) & last)
-    scores = learner.unseen_scores(fitted, known.rows[own])
-    return Draws(known.is_class[own], known.chances[own], scores)
+    own = np.flatnonzero(~np.isnan(known.chances))
+    scores = learner.scores_without(fitted, known, own)
+    count = [len(_heard(learner, fitted, known.rows[:k][known.is_class[:k]]))
+             for k in range(len(known.rows) + 1)]  # fmt: skip
+    before = np.maximum(
+        own - DOZEN // 2, 0
+    )  # half a dozen earlier: when its dozen began, on average
+    return Draws(known.is_class[own], known.chances[own], scores, np.array(count)[before])
+
+
+def _heard(learner: Learner, fitted: Fitted, rows: np.ndarray) -> np.ndarray:
+    """Return windows of the class, and those that overlap one and that the head takes for it."""
+    near = np.setdiff1d(learner.windows.overlapping(rows), rows)
+    return np.concatenate([rows, near[probability(fitted.margins[near]) >= THRESHOLD]])
 
 
 def _advice(learner: Learner, fitted: Fitted, known: Answered) -> tuple[bool, str]:

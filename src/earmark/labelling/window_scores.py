@@ -39,9 +39,12 @@ class ScoredWindows:
     _infos: tuple[BackboneInfo, ...]
 
     @classmethod
-    def of(cls, archive: Archive, classifier: Classifier) -> ScoredWindows:
+    def of(
+        cls, archive: Archive, classifier: Classifier, grid: tuple[float, float] | None = None
+    ) -> ScoredWindows:
         """Find the windows of all backbones of a classifier.
 
+        If there are several grids, ``grid`` (length and hop in seconds) is taken, or the last one.
         Raises ModelError if the archive does not have them, or if the classifier cannot score
         windows of this length.
         """
@@ -50,7 +53,7 @@ class ScoredWindows:
                 "this classifier has fine-tuned networks, whose embeddings the archive does not"
                 " have. Train one without --finetune."
             )
-        networks = _networks(archive, classifier)
+        networks = _networks(archive, classifier, grid)
         infos = tuple(_info(use, classifier.allow_remote) for use in classifier.backbones)
         for network, info in zip(networks, infos, strict=True):
             if network.layers != {layer.name: 2 * layer.size for layer in info.layers}:
@@ -117,7 +120,9 @@ def _log_odds(classifier: Classifier, logits: np.ndarray, number: int) -> np.nda
     return np.asarray(z[:, number] - rest, np.float32)
 
 
-def _networks(archive: Archive, classifier: Classifier) -> list[ArchiveNetwork]:
+def _networks(
+    archive: Archive, classifier: Classifier, grid: tuple[float, float] | None
+) -> list[ArchiveNetwork]:
     """Return the archive's network of each backbone, all with the same windows."""
     wanted = [_nameless(use.fingerprint, use.name) for use in classifier.backbones]
     own: list[list[ArchiveNetwork]] = [
@@ -149,7 +154,8 @@ def _networks(archive: Archive, classifier: Classifier) -> list[ArchiveNetwork]:
                 " train a classifier without --detector."
             )
         grids = sorted(fitting, key=lambda g: abs(np.log(g[0] / length)))
-    return [next(n for n in reversed(ns) if (n.window_s, n.hop_s) == grids[0]) for ns in own]
+    chosen = grid if grid in grids else grids[0]
+    return [next(n for n in reversed(ns) if (n.window_s, n.hop_s) == chosen) for ns in own]
 
 
 def _nameless(fingerprint: str, name: str) -> str:

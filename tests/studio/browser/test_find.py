@@ -73,6 +73,7 @@ def test_a_search_is_judged_by_keys_searched_again_and_kept(studio):
     }
     made = studio(
         {
+            "GET /api/find/examples/region": {**clip, "id": "d" * 16, "start": 1.0, "end": 2.0},
             "GET /api/clips": {"clips": [clip], "total": 1},
             "POST /api/find/search": found,
             "POST /api/find/keep": {"version": 2, "said": "1 clip was copied into the folder."},
@@ -82,11 +83,12 @@ def test_a_search_is_judged_by_keys_searched_again_and_kept(studio):
     page.wait_for_selector(".query")
     assert page.locator("summary").inner_text() == "1 recording is gone"
     assert page.locator(".query .primary").is_disabled()
+    made.open("find/nights/search/region")  # as the editor does
+    page.wait_for_selector(".examples .like")
     page.click("[aria-expanded]")
     page.click(".offer button:has-text('Use it')")
     page.get_by_label("site").select_option("south")
-    page.locator("h1").click()
-    page.keyboard.press("Enter")
+    page.get_by_label("condition").press("Enter")
     page.wait_for_selector(".hit.now")
     assert page.locator(".hit .gone").inner_text().startswith("The recording is gone")
     for key in ("y", "n", "k"):  # yes and no go on to the next
@@ -98,7 +100,9 @@ def test_a_search_is_judged_by_keys_searched_again_and_kept(studio):
     page.click("text=Add 1 clip to the data")
     page.wait_for_selector("text=1 clip was copied")
     first, second = made.posts("/api/find/search")
-    assert first["like"] == [{"id": "c" * 16, "start": None, "end": None}]
+    assert [(one["id"], one["start"]) for one in first["like"]] == [
+        ("d" * 16, None), ("c" * 16, None)
+    ]  # fmt: skip
     assert first["where"] == ["site=south"] and first["unlike"] == []
     assert second["unlike"] == [{"id": f"{2:016x}", "start": 1, "end": 2}]
     (kept,) = made.posts("/api/find/keep")
@@ -106,7 +110,10 @@ def test_a_search_is_judged_by_keys_searched_again_and_kept(studio):
 
 
 def test_a_round_is_answered_by_keys_and_its_last_answer_taken_back(studio):
-    rounds = iter([a_round("a" * 16, 1, 2, 3, 4), a_round("b" * 16, 5)])
+    said = [{"who": "Ann", "word": "yes", "suggested": "owl"}]
+    said += [{"who": "Ben", "word": "no", "suggested": "owl"}]
+    against = {"contradictions": [{**hit(9), "answers": said}]}
+    rounds = iter([a_round("a" * 16, 1, 2, 3, 4), a_round("b" * 16, 5) | against])
     made = studio(
         {
             "POST /api/find/round": lambda body: next(rounds),
@@ -130,6 +137,7 @@ def test_a_round_is_answered_by_keys_and_its_last_answer_taken_back(studio):
     words = [body["word"] for body in made.posts("/api/find/answer")]
     assert words == ["yes", "no", "skip", "fox"]
     assert page.locator(".standing .main .num").inner_text() == "90% (70% to 97%)"
+    assert page.locator(".disagreements .how").inner_text() == "Ann says Yes, Ben says No"
     assert page.locator(".standing .line .span").first.evaluate("e => e.style.width") == "27%"
     page.keyboard.press("u")
     page.wait_for_selector(".round-queue li:nth-child(2)")

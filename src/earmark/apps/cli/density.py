@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from earmark.labelling.density_estimate import Density, StratumFigures
     from earmark.labelling.estimates import Interval
 
-LEAST_SIZE, MOST_SIZE = 20, 100_000
+DEFAULT_SIZE, LEAST_SIZE, MOST_SIZE = 200, 20, 100_000
 
 
 def density(
@@ -60,37 +60,62 @@ def density(
     from earmark.labelling import density as drawing
 
     with Archive(archive) as opened:
-        if apply is not None:
-            result = drawing.apply(
-                opened, classifier, apply, name, group, before=before, ask=output
-            )
-            for note in result.notes:
-                say(f"note: {note}")
-            if as_json:
-                own = {"archive": str(archive), "model": str(trained.model), **_json(result)}
-                print_json({**own, "before": None if output is None else str(output)})
-            else:
-                show(*_lines(result, archive, group))
-                if output is not None:
-                    say(
-                        f"-> {output}; answer these windows, too, and add --before {output} to"
-                        " count events where they begin"
-                    )
+        if apply is None:
+            assert output is not None
+            label = name if name is not None else _only_class(classifier)
+            count = DEFAULT_SIZE if size is None else size
+            drawn = drawing.draw(opened, classifier, label, output, count, seed)
+            _show_drawn(archive, trained.model, output, label, *drawn, as_json=as_json)
             return
-        assert output is not None
-        label = name if name is not None else _only_class(classifier)
-        count = 200 if size is None else size
-        n_windows, drawn = drawing.draw(opened, classifier, label, output, count, seed)
+        result = drawing.apply(opened, classifier, apply, name, group, before=before, ask=output)
+    _show_result(result, archive, trained.model, output, group, as_json=as_json)
+
+
+def _show_drawn(
+    archive: Path,
+    model: Path,
+    sample: Path,
+    label: str,
+    n_windows: int,
+    drawn: list[int],
+    *,
+    as_json: bool,
+) -> None:
+    """Print how many windows were drawn, and what to do with them."""
     if as_json:
         figures = {"windows": n_windows, "drawn": sum(drawn), "strata": drawn}
-        print_json({"archive": str(archive), "model": str(trained.model), "class": label,
-                    "sample": str(output), **figures})  # fmt: skip
+        names = {"archive": str(archive), "model": str(model), "class": label}
+        print_json({**names, "sample": str(sample), **figures})
         return
     show(
-        f"{amount(sum(drawn), 'window')} of {n_windows:,} -> {output}; write yes or no into the"
-        f" column `decision` for the class {label!r}, then run:  earmark density {archive}"
-        f" {trained.model} --apply {output}"
+        f"{amount(sum(drawn), 'window')} of {n_windows:,} -> {sample}; write yes or no into the"
+        f" column `decision` for the class {label!r}, then run:  earmark density {archive} {model}"
+        f" --apply {sample}"
     )
+
+
+def _show_result(
+    result: Density,
+    archive: Path,
+    model: Path,
+    before: Path | None,
+    group: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the estimate; ``before`` is the table of windows that was written, if any."""
+    for note in result.notes:
+        say(f"note: {note}")
+    if as_json:
+        names = {"archive": str(archive), "model": str(model)}
+        print_json({**names, **_json(result), "before": None if before is None else str(before)})
+        return
+    show(*_lines(result, archive, group))
+    if before is not None:
+        say(
+            f"-> {before}; answer these windows, too, and add --before {before} to count events"
+            " where they begin"
+        )
 
 
 def _check(

@@ -844,6 +844,8 @@ export const FIND = {
   takeExamples: (n) => `${n === 1 ? 'The one sound' : `The ${number(n)} sounds`} of the search, its examples and what you marked Yes, ${n === 1 ? 'is' : 'are'} of this class`,
   group: 'At most a few windows from each',
   recording: 'recording',
+  /** @param {string[]} conditions */
+  only: (conditions) => `Only recordings with ${conditions.join(' and ')}, as in the search.`,
   begin: 'Begin',
   goOnLabel: 'Go on',
   reading: 'Fitting to the labels, and choosing the next dozen …',

@@ -100,7 +100,7 @@ export class Examples {
     this.recording.classList.remove('recording');
     if (!piece) { this.notes.replaceChildren(trouble('note', FIND.tooShort, null)); return; }
     await piece.finished;
-    if (piece.upload) this.add({ id: piece.upload, name: FIND.recorded, label: null, start: null, end: null });
+    if (piece.upload) this.add({ id: piece.upload, name: FIND.recorded, label: null, start: null, end: null, isTried: true });
     else this.notes.replaceChildren(trouble('error', FIND.notRecorded, piece.error?.detail ?? ''));
   }
 
@@ -111,7 +111,7 @@ export class Examples {
     try {
       const { upload: id } = await upload(file, { purpose: 'try', finish: false });
       await finishUpload(id);
-      this.add({ id, name: file.name, label: null, start: null, end: null });
+      this.add({ id, name: file.name, label: null, start: null, end: null, isTried: true });
     } catch (error) { this.notes.replaceChildren(trouble('error', FIND.noFile, sentenceOf(error))); }
     this.file.value = '';
   }

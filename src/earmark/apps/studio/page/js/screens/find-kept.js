@@ -2,8 +2,8 @@
 
 /**
  * @typedef {import('./find-tile.js').Hit} Hit
- * @typedef {{id: string, name: string, label: string|null, start: number|null, end: number|null, from?: number|null, to?: number|null}} Example
- *   a clip, a recording that was uploaded, or the stretch from..to of a recording
+ * @typedef {{id: string, name: string, label: string|null, start: number|null, end: number|null, from?: number|null, to?: number|null, isTried?: boolean}} Example
+ *   a clip, the stretch from..to of a recording, or a recording that is only tried
  * @typedef {{name: string, recordings: number, seconds: number, gone: string[], n_gone: number, failed: string[], n_failed: number, datasets: string[],
  *   columns: {name: string, values: string[], n_values: number}[], network: string|null, windows: number}} About
  */
@@ -30,7 +30,7 @@ export const asked = ({ id, from, to }) => ({ id, start: from ?? null, end: to ?
 /** Examples that stay: not what was only recorded or uploaded to search with. @returns {Example[]} */
 export function lasting() {
   const marked = (kept.hits ?? []).filter((hit) => kept.marks.get(keyOf(hit)) && !hit.silent).map(exampleOf);
-  return [...kept.like, ...marked].filter(({ label, from }) => label !== null || from != null);
+  return [...kept.like, ...marked].filter(({ isTried }) => !isTried);
 }
 
 /** The conditions as they are written on the command line. */

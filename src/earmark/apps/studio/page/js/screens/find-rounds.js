@@ -85,7 +85,7 @@ export class View {
       h('div.field', h('label', { for: 'round-who' }, FIND.who), who, h('p.how', FIND.whoHow)),
       given.length > 0 && h('label.row', takes, FIND.takeExamples(given.length)),
       this.about.columns.length > 0 && h('div.field', h('label', { for: 'round-group' }, FIND.group), group),
-      h('div.row', start)),
+      this.only(), h('div.row', start)),
     ...(known.length ? [h('section.labelled', h('h2', FIND.labels), h('ul.label-counts', known.map(([name, { yes, no }]) => h('li', h('button.button', { type: 'button', onclick: () => this.begin(name, who.value) }, ear(name), h('span', name), h('span.count', FIND.yesNo(yes, no))))))), this.training()] : []));
     this.starting = () => { if (input.value.trim()) this.begin(input.value, who.value); };
   }
@@ -209,7 +209,7 @@ export class View {
     const isOver = this.isBetween || (proposals.length > 0 && done === proposals.length);
     const bar = h('div.round-bar', h('span.num', isOver ? FIND.roundOver : FIND.progress(done, proposals.length)), h('label.row', this.autoplay(), FIND.autoplay), button(FIND.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), button(FIND.finish, { quiet: true, onclick: () => { this.showStart(); } }));
     this.body.replaceChildren();
-    put(this.body, bar, !this.isBetween && list, !isOver && outsideNote(proposals), isOver ? this.over() : this.question(proposals[this.at]), h('div.two', standingBox(standing), h('div.stack', this.training(), this.disagreements(contradictions), notes.length > 0 && h('ul.remarks', notes.map((note) => h('li', icon('note'), h('span', capital(note))))))));
+    put(this.body, bar, this.only(), !this.isBetween && list, !isOver && outsideNote(proposals), isOver ? this.over() : this.question(proposals[this.at]), h('div.two', standingBox(standing), h('div.stack', this.training(), this.disagreements(contradictions), notes.length > 0 && h('ul.remarks', notes.map((note) => h('li', icon('note'), h('span', capital(note))))))));
     const now = proposals[this.at];
     this.spoken.textContent = isOver ? FIND.roundOver : now ? FIND.now(this.at + 1, proposals.length, this.name) : '';
     if (held) /** @type {HTMLElement|null} */ (this.body.querySelector(isOver ? '.round-over .primary' : '.question'))?.focus({ preventScroll: true });
@@ -240,6 +240,12 @@ export class View {
   row(one, k) {
     const { answer } = one, words = FIND.answers[/** @type {'yes'} */ (answer)] ?? answer;
     return h('li', h('button', { type: 'button', class: answer ? `answered is-${answer}` : '', 'aria-current': k === this.at && 'true', 'aria-label': FIND.inQueue(k + 1, words), title: one.path, onclick: () => { this.at = k; this.show(true); } }, h('span.num', String(k + 1)), answer === 'yes' ? icon('check') : answer === 'no' ? icon('cross') : answer === 'skip' ? icon('next') : answer ? ear(answer) : null));
+  }
+
+  /** The conditions of the search hold here, too. */
+  only() {
+    const all = conditions();
+    return all.length > 0 && h('p.note-line', icon('note'), h('span', FIND.only(all)));
   }
 
   autoplay() {

@@ -41,14 +41,15 @@ export class View {
   }
 
   conditions() {
+    const onkeydown = (/** @type {KeyboardEvent} */ event) => { if (event.key === 'Enter') { /** @type {HTMLElement} */ (event.target).blur(); this.search(); } };
     const fields = this.about.columns.filter(({ n_values: n }) => n > 1).map(({ name, values, n_values: n }) => {
       const change = (/** @type {string} */ value) => { kept.where[name] = value; };
       const input = n > values.length
-        ? h('input', { type: 'text', value: kept.where[name] ?? '', placeholder: FIND.any, size: 12, maxlength: 200, onchange: () => change(input.value.trim()) })
+        ? h('input', { type: 'text', value: kept.where[name] ?? '', placeholder: FIND.any, size: 12, maxlength: 200, onkeydown, onchange: () => change(input.value.trim()) })
         : h('select', { onchange: () => change(input.value) }, h('option', { value: '' }, FIND.any), values.map((value) => h('option', { value, selected: kept.where[name] === value }, value)));
       return h('label.which', h('span', name), input);
     });
-    const free = h('input', { type: 'text', value: kept.where[''] ?? '', placeholder: FIND.conditionExample, size: 18, maxlength: 300, onchange: () => { kept.where[''] = free.value.trim(); } });
+    const free = h('input', { type: 'text', value: kept.where[''] ?? '', placeholder: FIND.conditionExample, size: 18, maxlength: 300, onkeydown, onchange: () => { kept.where[''] = free.value.trim(); } });
     return h('fieldset.conditions', h('legend', FIND.conditions), h('div.row', fields, h('label.which', h('span', FIND.condition), free)));
   }
 

@@ -56,6 +56,8 @@ class Find {
       this.listed = await get('/api/find/archives');
     } catch (error) { this.showTrouble(sentenceOf(error)); return; }
     if (this.isGone) return;
+    if (this.mode === 'search' && this.rest[0]) await this.takeExample(this.rest[0]);
+    if (this.isGone) return;
     const { archives } = this.listed;
     if (this.name === 'new' || !archives.length) { this.showForm(); return; }
     const wished = archives.includes(this.name) ? this.name : archives.includes(kept.archive) ? kept.archive : archives[0];
@@ -71,7 +73,6 @@ class Find {
     try {
       const about = await get(`/api/find/archives/${encodeURIComponent(kept.archive)}`);
       if (this.isGone) return;
-      if (this.mode === 'search' && this.rest[0]) await this.takeExample(this.rest[0]);
       const { View } = await import(this.mode === 'label' ? './find-rounds.js' : './find-search.js');
       if (this.isGone) return;
       const view = /** @type {View} */ (new View(about, this.frame, this.rest.join('/')));
@@ -88,7 +89,6 @@ class Find {
       const found = await get(`/api/find/examples/${encodeURIComponent(id)}`);
       kept.like.push({ start: null, end: null, label: null, ...found });
     } catch { /* the address is of an older folder; the choice is open */ }
-    history.replaceState(null, '', `#/find/${encodeURIComponent(kept.archive)}`);
   }
 
   showActions() {
