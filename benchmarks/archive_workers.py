@@ -76,7 +76,6 @@ def measure(hours: int) -> list[dict[str, object]]:
                 "seconds": round(statistics.median(run.seconds for run, _ in done), 1),
                 "own_cpu_s": round(statistics.median(own for _, own in done), 1),
                 "own_start_s": round(start_s, 1),
-                "peak_mb_of_a_process": round(max(run.megabytes for run, _ in done)),
                 "same_bytes": digests[workers] == digests[0] and len(digests[0]) == 1,
             }
         )
