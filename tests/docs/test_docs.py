@@ -218,6 +218,10 @@ def test_the_figures_of_archives_are_those_measured():
     for row in measured("archive_search"):
         assert f"| {float(row['cpu_s']):.2f} | {float(row['seconds']):.2f} |" in page
         assert row["recall_at_50"] == "1.0"
+    for row in measured("archive_workers"):
+        figures = f"{row['cpu_s']} | {row['of_plain']} | {row['seconds']} | {row['own_cpu_s']} |"
+        assert f"| {row['hours']} | {int(row['workers']) or 'none'} | {figures}" in page
+        assert row["same_bytes"] == "True"
     (chosen,) = (
         row
         for row in measured("archive_layers")

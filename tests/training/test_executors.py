@@ -25,8 +25,9 @@ from earmark.data.clip import Clip
 from earmark.embeddings import shares
 from earmark.embeddings.table import EmbeddingTable
 from earmark.errors import DataError, EarmarkError
+from earmark.system.executors import Task, perform
 from earmark.training import fitting, runs, screening
-from earmark.training.executors import LEAST_AHEAD, Task, Workers, perform
+from earmark.training.executors import LEAST_AHEAD, Workers
 from earmark.training.moments import FoldMoments
 from made_parts import make_parts
 from shared_data import shared_data

@@ -29,7 +29,8 @@ from earmark.embeddings.hashes import KEY_BYTES
 from earmark.embeddings.part import FINGERPRINT_DIGITS, Part
 from earmark.embeddings.part_files import PartError, write_part
 from earmark.embeddings.part_folder import name_of
-from earmark.embeddings.sliding import Pass, SlidingWindows, Stats
+from earmark.embeddings.pass_workers import PassWorkers
+from earmark.embeddings.sliding import PASS_S, Pass, SlidingWindows, Stats
 from earmark.embeddings.stages import Embedded
 from earmark.embeddings.store import as_stored
 from earmark.embeddings.window_settings import WindowSettings
@@ -45,7 +46,6 @@ from earmark.system.threads import available_cores, map_ahead
 
 PART_WINDOWS = 1_024  # in a part: seconds of computing, about ten megabytes
 PART_BYTES = 16 * 2**20  # of the embeddings of a part; wide networks have fewer windows in one
-PASS_S = 10.0  # seconds of audio that the network computes at once
 NOT_FINITE = "the network gives NaN or infinite numbers for it."
 GROWTH = 2  # a centre is made anew when an archive has so many times its windows
 
@@ -84,7 +84,8 @@ class Indexer:
     """Computes the windows of tasks into the parts of one network of an archive.
 
     ``options`` say how recordings are read; ``settings`` belong to ``backbone``. ``heard`` is
-    called with the seconds of every block that was read.
+    called with the seconds of every block that was read. With ``workers``, they run the network;
+    without, threads of this process do. The parts have the same bytes.
 
     Attributes
     ----------
@@ -100,9 +101,11 @@ class Indexer:
         settings: WindowSettings,
         options: AudioOptions = audio.AS_IT_IS,
         heard: Callable[[float], None] = lambda seconds: None,
+        workers: PassWorkers | None = None,
     ) -> None:
         self.writer, self.network, self.backbone = writer, network, backbone
         self.settings, self.options, self.heard = settings, options, heard
+        self.workers = workers
         self.folder = writer.path / network.folder
         self.size = max(1, min(PART_WINDOWS, PART_BYTES // (2 * settings.width)))
         self._number = writer.next_part(network)
@@ -120,20 +123,28 @@ class Indexer:
                 f"cannot write into the folder {self.folder}: {error.strerror}. Check its"
                 " permissions."
             ) from error
-        threads = threads or available_cores()
         done: dict[int, int] = {}  # windows of each task so far
-        with compute_pool(threads) as pool:
-            pieces = self._pieces(tasks)
-            for piece, stats in map_ahead(pool, _computed, pieces, 2 * threads):
-                if stats is None:
-                    self._end(piece, done.pop(piece.task.content, piece.task.windows))
-                    continue
-                assert piece.sliding is not None
-                self._take(piece, piece.sliding.merge(stats), done)
+        for piece, stats in self._computed(self._pieces(tasks), threads):
+            if stats is None:
+                self._end(piece, done.pop(piece.task.content, piece.task.windows))
+                continue
+            assert piece.sliding is not None
+            self._take(piece, piece.sliding.merge(stats), done)
         if self._rows.count:
             self._write(self._rows.count)
         self.writer.add_finished(self.network, self._rows.finished)
         self._rows = _Rows()
+
+    def _computed(
+        self, pieces: Iterator[_Piece], threads: int | None
+    ) -> Iterator[tuple[_Piece, Stats | None]]:
+        """Yield each piece with the statistics of its pass, in order; None if it has none."""
+        if self.workers is not None:
+            yield from self.workers.compute(pieces, lambda piece: piece.piece)
+            return
+        threads = threads or available_cores()
+        with compute_pool(threads) as pool:
+            yield from map_ahead(pool, _computed, pieces, 2 * threads)
 
     def _pieces(self, tasks: Iterable[Task]) -> Iterator[_Piece]:
         """Yield the passes of each recording, and its end."""
@@ -213,7 +224,7 @@ class Indexer:
         self._rows = rest
         runs = _joined(runs)
         part = Part(self._number, (), self._fingerprint(runs, results))
-        machine = self._work.machine()
+        machine = (self.workers or self._work).machine()
         path = self.folder / name_of(part, machine)
         table = self._work.table(results)
         summary = write_part(path, part, table, self.settings.to_json(), machine)

@@ -23,13 +23,14 @@ from earmark.data.splits import FOLDS
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError
+from earmark.system.executors import Executor
 from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
 from earmark.training.baselines import Baseline
 from earmark.training.contributions import contributions
 from earmark.training.embedded_data import EmbeddedData, embed_data
 from earmark.training.estimation import OutOfFold
-from earmark.training.executors import Executor, Threads, Workers
+from earmark.training.executors import Threads, Workers
 from earmark.training.fitting import MEMORY, PROGRAM, check_memory
 from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable

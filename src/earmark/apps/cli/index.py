@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer import Argument, Option
 
-from earmark.apps.cli import signals
+from earmark.apps.cli import executors, signals
 from earmark.apps.cli.checks import check_backbones, check_folder
 from earmark.apps.cli.options import (
     ALLOW_REMOTE,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from earmark.data.clip import Clip
     from earmark.embeddings.archive import ArchiveNetwork
     from earmark.embeddings.archive_listing import Listing
-    from earmark.embeddings.archive_recordings import Changes
+    from earmark.embeddings.archive_recordings import Changes, Task
     from earmark.embeddings.archive_writer import ArchiveWriter
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.window_settings import WindowSettings
@@ -55,6 +55,9 @@ def index(
     root: str | None = ROOT,
     recording: RecordingOptions,
     engine: EngineOptions,
+    on: str | None = Option(
+        None, help="Workers that run the network: local (processes here), ray or ray:ADDRESS."
+    ),
     thorough: bool = Option(
         False, "--thorough", help="Check each part of the archive by its digest, not by its time."
     ),
@@ -71,6 +74,7 @@ def index(
     check_backbones(backbone)
     _check_grid(window, hop)
     check_folder(output, source)
+    executors.check_package(on)
     from earmark.embeddings.archive_listing import list_recordings
 
     place = Path(os.path.abspath(output))
@@ -85,7 +89,7 @@ def index(
     signals.goes_on()
     with ArchiveWriter(place) as writer:
         run = _Run(writer, listing, network, settings, recording)
-        run.compute(thorough)
+        run.compute(thorough, on, engine)
     if as_json:
         print_json(run.json())
     else:
@@ -143,10 +147,8 @@ class _Run:
         self.computed = self.windows = 0
         self.computed_s = self.elapsed_s = 0.0
 
-    def compute(self, is_thorough: bool) -> None:
+    def compute(self, is_thorough: bool, on: str | None, engine: EngineOptions) -> None:
         """List the recordings, then compute the windows that are missing."""
-        from earmark.embeddings.indexing import Indexer
-
         writer, listing = self.writer, self.listing
         self.network = network = writer.network(self.settings)
         self._name_others()
@@ -158,15 +160,30 @@ class _Run:
         writer.tidy(network)
         tasks = writer.recordings.tasks(dataset, network, listing.recordings)
         self.computed = len(tasks)
-        with hours_bar("indexing", [_header_s(task.clip) for task in tasks]) as hours:
-            options = self.recording.audio()
-            indexer = Indexer(writer, network, self.backbone, self.settings, options, hours.advance)
+        changed = self._index(tasks, on if tasks else None, engine)
+        self.windows = sum(rows for _, rows in writer.part_files(network))
+        self._note_problems(writer.recordings.problems(dataset, network))
+        self._note_problems([(task.path, CHANGED, True) for task in changed])
+
+    def _index(self, tasks: list[Task], on: str | None, engine: EngineOptions) -> list[Task]:
+        """Compute the windows of tasks; return the recordings that changed meanwhile."""
+        from earmark.embeddings.indexing import Indexer
+        from earmark.embeddings.pass_workers import Job, PassWorkers
+
+        backbone, options = self.backbone, self.recording.audio()
+        seconds = [_header_s(task.clip) for task in tasks]
+        with executors.executor_on(on, True) as executor, hours_bar("indexing", seconds) as hours:
+            workers = None
+            if executor is not None:
+                job = Job(backbone.info.name, engine.precision, engine.engine, self.settings)
+                workers = PassWorkers(executor, job, backbone)
+            indexer = Indexer(
+                self.writer, self.network, backbone, self.settings, options, hours.advance, workers
+            )
             indexer.compute(tasks)
             indexer.finish_vectors()
             self.computed_s, self.elapsed_s = hours.computed_s, hours.elapsed_s
-        self.windows = sum(rows for _, rows in writer.part_files(network))
-        self._note_problems(writer.recordings.problems(dataset, network))
-        self._note_problems([(task.path, CHANGED, True) for task in indexer.changed])
+        return indexer.changed
 
     def _name_others(self) -> None:
         """Say if the archive has windows of another version or grid of the same backbone."""

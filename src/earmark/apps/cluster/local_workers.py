@@ -82,7 +82,7 @@ class LocalWorkers:
         if self.deaths > MOST_DEATHS:
             raise EarmarkError(
                 f"worker processes died {self.deaths} times. The system may have ended them for"
-                " lack of memory. Leave --on out, or use fewer layers with --layers last."
+                " lack of memory. Leave --on out, which takes less of it."
             ) from error
         self._stop()
         self._start()

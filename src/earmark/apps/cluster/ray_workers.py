@@ -1,4 +1,4 @@
-"""Workers of a cluster of Ray, as an executor: one core each; calls of dead ones are repeated."""
+"""Workers of a cluster of Ray, as an executor; calls of dead ones are repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from earmark.apps.cluster.ray_cluster import connected
 from earmark.errors import EarmarkError, first_line
 
-STORE_BYTES = 1 << 30  # of memory for sums on their way, in a cluster on this machine
+STORE_BYTES = 1 << 30  # of memory for items and results on their way, in a cluster on this machine
 MOST_DEATHS = 3  # of the workers of one call, before a run stops
 
 
@@ -45,11 +45,25 @@ class Call:
 
 
 class RayWorkers:
-    """Calls functions on the cluster that ``ray`` is connected to."""
+    """Calls functions on the cluster that ``ray`` is connected to.
 
-    def __init__(self, ray: Any) -> None:
+    A worker has one core. If it ``runs_networks`` and the cluster has GPUs, it has one GPU. Then it
+    also stays for further calls, with what it has loaded, while Ray would start a new process.
+    """
+
+    def __init__(self, ray: Any, runs_networks: bool = False) -> None:
         self._ray = ray
-        self._call = ray.remote(num_cpus=1, max_retries=MOST_DEATHS)(_call)
+        self._what = "GPU" if runs_networks and self._has("GPU") else "CPU"
+        own = {"num_gpus": 1, "max_calls": 0} if self._what == "GPU" else {}
+        self._call = ray.remote(num_cpus=1, max_retries=MOST_DEATHS, **own)(_call)
+
+    def _has(self, what: str) -> int:
+        return int(self._ray.cluster_resources().get(what, 0))
+
+    @property
+    def count(self) -> int:
+        """How many workers the cluster has room for now."""
+        return max(1, self._has(self._what))
 
     def submit(self, function: Callable[[Any], Any], item: Any) -> Call:
         """Let a worker call ``function``, which all machines have; return the call."""
@@ -66,7 +80,7 @@ def _call(function: Callable[[Any], Any], item: Any) -> Any:
 
 
 @contextlib.contextmanager
-def ray_workers(address: str) -> Iterator[RayWorkers]:
+def ray_workers(address: str, runs_networks: bool = False) -> Iterator[RayWorkers]:
     """Connect to the cluster at ``address``, or start one on this machine if it is empty."""
     with connected(address, STORE_BYTES) as ray:
-        yield RayWorkers(ray)
+        yield RayWorkers(ray, runs_networks)
