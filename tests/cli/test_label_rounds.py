@@ -16,7 +16,7 @@ import soundfile
 
 from earmark.apps.cli import playback
 from earmark.apps.cli.label_rounds import Dialogue, player_or_note
-from earmark.apps.cli.label_text import standing_text
+from earmark.apps.cli.label_text import standing_json, standing_text
 from earmark.apps.cli.playback import Player, find_program
 from earmark.audio.source import FileSource
 from earmark.embeddings.archive import ArchiveRecording
@@ -111,6 +111,8 @@ def test_no_share_is_said_of_no_windows():
         "0 windows without an answer score 0.50 or more.",
         "Go on.",
     ]
+    printed = standing_json(standing)
+    assert printed["precision"] == {"value": 0.6, "ci95": [0.1, 0.9]} and printed["total"] is None
 
 
 def test_quit_and_the_end_of_the_input_keep_what_was_answered(ask):

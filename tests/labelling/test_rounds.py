@@ -153,6 +153,8 @@ def test_recordings_that_are_gone_or_excluded_are_not_asked_for(made, tmp_path):
             session.answer(proposal, "yes" if truth[proposal.row] else "no")
     with pytest.raises(DataError, match=r"no column|has a column 'sit'.*Did you mean 'site'"):
         session_of(windows, tmp_path, group="sit")
+    session = session_of(windows, tmp_path, group="dataset")  # a column that all have
+    assert len(session.next_round().proposals) == 12
 
 
 def test_an_archive_of_which_everything_is_answered_has_nothing_left(tmp_path):

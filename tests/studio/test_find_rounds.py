@@ -72,6 +72,14 @@ def test_each_answer_is_in_the_labels_at_once_and_the_round_goes_on(place, archi
     assert Rounds(place).open(archive, "owl", "Ann") is None
 
 
+def test_an_answer_on_one_class_is_none_on_another(place, archive):
+    rounds = Rounds(place)
+    tit = rounds.begin(archive, "tit", "Ann", proposed(place, 1.0))
+    rounds.answer(archive, "tit", "Ann", tit["round"], 0, "yes")
+    assert answers(rounds.begin(archive, "owl", "Ann", proposed(place, 1.0))) == [""]
+    assert answers(rounds.open(archive, "owl", "Ann")) == [""]
+
+
 def test_an_answer_can_be_changed_and_taken_back_also_of_an_earlier_round(place, archive):
     rounds = Rounds(place)
     begun = rounds.begin(archive, "owl", "Ann", proposed(place, 1.0, 2.0))

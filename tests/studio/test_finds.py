@@ -78,6 +78,7 @@ def test_conditions_and_unlikes_narrow_a_search(studio):
     owl, fox = ids(studio, "owl")[0], ids(studio, "fox")[0]
     south = search(studio, [owl], where=["site=south"], top=1).json
     assert spots(south["hits"]) == [("south/1.wav", "owl")] and "1 recording" in south["said"]
+    assert f"{south['windows']:,} windows" not in south["said"]  # which are of all recordings
     unlike = search(studio, [owl], unlike=[{"id": fox}], top=1).json
     assert unlike["hits"][0]["score"] > 0 and "--unlike" in unlike["command"]
     assert (

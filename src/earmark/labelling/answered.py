@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.embeddings.archive import Windows
+from earmark.labelling.conditions import cell_of
 from earmark.labelling.decisions import Decision
 
 
@@ -128,7 +129,7 @@ def group_numbers(windows: Windows, column: str | None) -> tuple[np.ndarray, lis
 
 def _group(windows: Windows, content: int, column: str | None) -> str:
     first = windows.recordings[content][0]
-    return (first.columns.get(column) if column else None) or first.place
+    return (cell_of(first, column) if column else "") or first.place
 
 
 def stretches(windows: Windows, rows: np.ndarray) -> int:

@@ -147,8 +147,8 @@ def apply(
     answers = Answers.of(read_decisions(path), settings, frame.rows_of(settings.drawn))
     if not answers.verdicts:
         raise DataError(
-            f"no window of {path} is answered. Write yes or no into its column `decision`; skip or"
-            " nothing if you do not know."
+            f"{path} has no answer that counts. Write yes or no into its column `decision`; skip or"
+            f" nothing if you do not know.{''.join(f' {note}.' for note in answers.notes)}"
         )
     rows = _before(frame, answers.verdicts)
     notes = [*answers.notes, *_unanswered(answers.skipped), *_later(archive, settings)]

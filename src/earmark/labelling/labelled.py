@@ -62,7 +62,8 @@ def labelled_dataset(
     allow_remote : bool
         Whether recordings that the archive names by a URI may be fetched.
     to_train : bool
-        Whether to refuse labels that are too few to train on.
+        Whether to refuse labels that are too few to train on, and to give no class of its own to
+        what was found in fewer than three groups.
 
     Returns
     -------
@@ -82,12 +83,7 @@ def labelled_dataset(
         if archive.networks:
             audio = audio_of(archive.network().settings, audio)
     file = Path(labels) if labels is not None else labels_of(archive.path)
-    answers = LabelFile(file).read()
-    windows = _Windows(places, archive.path, notes=list(answers.notes))
-    for first, second in answers.contradictions:
-        windows.contradict(first, second)
-    for decision in answers.decisions:
-        windows.add(decision)
+    windows = _Windows.of(file, places, archive.path)
     classes = windows.classes()
     if not classes:
         raise DataError(
@@ -103,9 +99,7 @@ def labelled_dataset(
     if not allow_remote:
         check_allowed(str(file), range(1, len(clips) + 1), clips)
     origin = {"data": str(archive_path), "label": "label", "group": group, "fold": None}
-    origin |= {"separator": None, "root": None}
-    if labels is not None:
-        origin["labels"] = str(labels)
+    origin |= {"separator": None, "root": None, **({"labels": str(labels)} if labels else {})}
     return Dataset(tuple(clips), str(archive_path), separator, audio, origin, tuple(windows.notes))
 
 
@@ -171,6 +165,17 @@ class _Windows:
     windows: dict[tuple[int, float, float | None], _Window] = field(default_factory=dict)
     gone: dict[str, None] = field(default_factory=dict)
     contradicted: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, file: Path, places: _Places, archive: Path) -> _Windows:
+        """Take the answers of a file of labels."""
+        answers = LabelFile(file).read()
+        windows = cls(places, archive, notes=list(answers.notes))
+        for first, second in answers.contradictions:
+            windows.contradict(first, second)
+        for decision in answers.decisions:
+            windows.add(decision)
+        return windows
 
     def _window(self, decision: Decision) -> _Window | None:
         recording = self.places.find(decision.place)

@@ -11,7 +11,7 @@ import numpy as np
 
 from earmark.backbones.base import Backbone
 from earmark.embeddings.archive import Archive, ArchiveNetwork, ArchiveRecording
-from earmark.errors import AudioError, DataError, EarmarkError, did_you_mean
+from earmark.errors import AudioError, EarmarkError
 from earmark.labelling.active import Pool, choose, probability
 from earmark.labelling.answered import (
     Answered,
@@ -21,7 +21,7 @@ from earmark.labelling.answered import (
     group_numbers,
     open_rows,
 )
-from earmark.labelling.conditions import Condition, check_columns
+from earmark.labelling.conditions import Condition, check_column, check_columns
 from earmark.labelling.decisions import Decision
 from earmark.labelling.example import Example
 from earmark.labelling.fitted import Fitted, Learner
@@ -132,7 +132,8 @@ class LabelSession:
         self._allow_remote, self._seed = allow_remote, seed
         recordings = [r for own in self.windows.recordings.values() for r in own]
         check_columns(where, recordings)
-        _check_group(group, recordings)
+        if group is not None:
+            check_column(group, recordings)
         self._groups, _ = group_numbers(self.windows, group)
         self._contents = contents_by_place(self.windows)
         self._allowed = self._allowed_windows(where)
@@ -266,12 +267,3 @@ class LabelSession:
             mean = self.windows.vectors.of_embeddings(rows).mean(0)
             self._vectors[decision.stretch] = mean / max(float(np.linalg.norm(mean)), 1e-9)
         return self._vectors[decision.stretch]
-
-
-def _check_group(group: str | None, recordings: Sequence[ArchiveRecording]) -> None:
-    columns = {name for recording in recordings for name in recording.columns}
-    if group is not None and group not in columns:
-        raise DataError(
-            f"no recording of the archive has a column {group!r}.{did_you_mean(group, columns)} Its"
-            f" columns are {', '.join(sorted(columns)) or 'none'}."
-        )

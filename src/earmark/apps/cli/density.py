@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli.checks import check_output
+from earmark.apps.cli.label_text import interval_json
 from earmark.apps.cli.options import JSON, ClassifierOptions
 from earmark.apps.cli.search import ARCHIVE
 from earmark.apps.cli.text import print_json, say, show
@@ -172,9 +173,9 @@ def _only_class(classifier: Classifier) -> str:
 def _json(result: Density) -> dict[str, Any]:
     return {
         "class": result.label,
-        "windows": _interval_json(result.windows),
-        "events": _interval_json(result.events),
-        "events_per_hour": _interval_json(result.events, result.hours),
+        "windows": interval_json(result.windows),
+        "events": interval_json(result.events),
+        "events_per_hour": interval_json(result.events, result.hours),
         "hours": result.hours,
         "n_windows": result.n_windows,
         "window_s": result.window_s,
@@ -192,9 +193,9 @@ def _json(result: Density) -> dict[str, Any]:
         "groups": [
             {
                 "group": own.group,
-                "windows": _interval_json(own.windows),
-                "events": _interval_json(own.events),
-                "events_per_hour": _interval_json(own.events, own.hours),
+                "windows": interval_json(own.windows),
+                "events": interval_json(own.events),
+                "events_per_hour": interval_json(own.events, own.hours),
                 "hours": own.hours,
                 "answered": own.answered,
                 "hits": own.hits,
@@ -203,13 +204,6 @@ def _json(result: Density) -> dict[str, Any]:
         ],
         "is_rough": result.is_rough,
         "notes": list(result.notes),
-    }
-
-
-def _interval_json(interval: Interval, hours: float = 1.0) -> dict[str, Any]:
-    return {
-        "value": interval.value / hours,
-        "ci95": [interval.low / hours, interval.high / hours],
     }
 
 

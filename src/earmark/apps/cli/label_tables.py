@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,9 @@ from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder, check_output
 from earmark.apps.cli.label_text import present, proposal_json, standing_json, standing_text
 from earmark.apps.cli.options import APPLY, CLIPS, GROUP, MARGIN
-from earmark.apps.cli.search import LIKE, NETWORK, WHERE, check_example
+from earmark.apps.cli.search import LIKE, NETWORK, WHERE, check_example, cut_clips, events_of
 from earmark.apps.cli.text import say
-from earmark.errors import AudioError, EarmarkError, amount
+from earmark.errors import EarmarkError, amount
 
 if TYPE_CHECKING:
     from earmark.data.dataset import Dataset
@@ -199,8 +198,8 @@ class TableWork:
         )
         write_decisions(path, decisions)
         if self.table.clips is not None and proposals:
-            margin = self.table.margin
-            _cut(proposals, str(self.asked.name), self.table.clips, margin, self.allow_remote)
+            events = events_of(proposals, str(self.asked.name))
+            cut_clips(events, self.table.clips, self.table.margin, self.allow_remote)
         apply = shlex.join([*self.command, "--apply", str(path)])
         self.tell(
             f"{amount(len(proposals), 'window')} -> {path}; fill in the column decision (yes, no,"
@@ -224,32 +223,3 @@ class TableWork:
         if dataset.separator:
             say(f"add --separator {dataset.separator!r} to commands that read {path}")
         return dataset
-
-
-def _cut(
-    proposals: Iterable[Proposal], name: str, folder: Path, margin: float, allow_remote: bool
-) -> None:
-    """Cut the windows out, to listen to them."""
-    from earmark.data.event import Event, RecordingEvents
-    from earmark.detection.event_clips import clip_stems, cut_events
-    from earmark.system.objects import is_uri
-
-    by_place: dict[str, list[Proposal]] = {}
-    for proposal in proposals:
-        by_place.setdefault(proposal.recording.place, []).append(proposal)
-    root = os.path.commonpath([os.path.dirname(os.path.abspath(place)) for place in by_place])
-    count = 0
-    for (place, own), stem in zip(
-        by_place.items(), clip_stems(list(by_place), Path(root)), strict=True
-    ):
-        if is_uri(place) and not allow_remote:
-            say(f"no clip of {place}: it is elsewhere; give --allow-remote to fetch it")
-            continue
-        events = sorted(Event(p.start, p.end, name, min(1.0, max(0.0, p.score))) for p in own)
-        seconds = own[0].recording.seconds or max(p.end for p in own)
-        try:
-            cut_events(RecordingEvents(place, seconds, tuple(events)), folder, stem, margin)
-            count += len(own)
-        except AudioError as error:
-            say(f"no clip of {error}")
-    say(f"{amount(count, 'clip')} -> {folder}")

@@ -105,15 +105,17 @@ def standing_json(standing: Standing) -> dict[str, Any]:
         "negatives": standing.negatives,
         "threshold": standing.threshold,
         "found": standing.found,
-        "precision": _interval_json(standing.precision),
-        "total": _interval_json(standing.total),
-        "unseen": _interval_json(standing.unseen),
+        "precision": standing.precision and interval_json(standing.precision),
+        "total": standing.total and interval_json(standing.total),
+        "unseen": standing.unseen and interval_json(standing.unseen),
         "advice": standing.advice,
         "is_enough": standing.is_enough,
     }
 
 
-def _interval_json(interval: Interval | None) -> dict[str, float] | None:
-    if interval is None:
-        return None
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
+def interval_json(interval: Interval, unit: float = 1.0) -> dict[str, Any]:
+    """Return an estimate and its 95 % interval as JSON has it, in multiples of ``unit``."""
+    return {
+        "value": interval.value / unit,
+        "ci95": [interval.low / unit, interval.high / unit],
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from earmark.embeddings.archive import Archive, ArchiveNetwork
     from earmark.labelling.conditions import Condition
     from earmark.labelling.example import Example
+    from earmark.labelling.rounds import Proposal
     from earmark.labelling.searching import Stretch
 
 ARCHIVE = Argument(metavar="ARCHIVE", help="The folder that `earmark index` wrote.")
@@ -204,28 +205,27 @@ def _write(stretches: Sequence[Stretch], found: FoundOptions, allow_remote: bool
         say(f"{amount(len(stretches), 'stretch')} -> {found.output}")
     if (found.tracks, found.clips) == (None, None) or not stretches:
         return
-    recordings = _events(stretches, found.name)
-    folders = [os.path.dirname(os.path.abspath(recording.path)) for recording in recordings]
-    root = Path(os.path.commonpath(folders))
+    recordings = events_of(stretches, found.name)
     if found.tracks is not None:
         from earmark.data.event_files import write_each
 
+        root = _root(recordings)
         for recording in recordings:
             write_each(recording, found.tracks, "audacity", root)
         say(f"{amount(len(recordings), 'label track')} -> {found.tracks}")
     if found.clips is not None:
-        _cut(recordings, found, root, allow_remote)
+        cut_clips(recordings, found.clips, found.margin, allow_remote)
 
 
-def _events(stretches: Sequence[Stretch], label: str) -> list[RecordingEvents]:
-    """Return the stretches as events, recording by recording."""
+def events_of(found: Iterable[Stretch | Proposal], label: str) -> list[RecordingEvents]:
+    """Return what was found, or is asked about, as events, recording by recording."""
     from earmark.data.event import Event, RecordingEvents
 
-    def place(stretch: Stretch) -> str:
+    def place(stretch: Stretch | Proposal) -> str:
         return stretch.recording.place
 
     recordings = []
-    for path, own in itertools.groupby(sorted(stretches, key=place), key=place):
+    for path, own in itertools.groupby(sorted(found, key=place), key=place):
         several = list(own)
         events = [Event(s.start, s.end, label, min(1.0, max(0.0, s.score))) for s in several]
         seconds = several[0].recording.seconds or max(s.end for s in several)
@@ -233,23 +233,30 @@ def _events(stretches: Sequence[Stretch], label: str) -> list[RecordingEvents]:
     return recordings
 
 
-def _cut(
-    recordings: Sequence[RecordingEvents], found: FoundOptions, root: Path, allow_remote: bool
+def _root(recordings: Iterable[RecordingEvents]) -> Path:
+    folders = [os.path.dirname(os.path.abspath(recording.path)) for recording in recordings]
+    return Path(os.path.commonpath(folders))
+
+
+def cut_clips(
+    recordings: Sequence[RecordingEvents], folder: Path, margin: float, allow_remote: bool
 ) -> None:
-    """Cut the clips; without permission, not from recordings that must be fetched."""
+    """Cut the events out, with ``margin`` seconds around them, and say how many.
+
+    Without permission, nothing is cut from recordings that must be fetched.
+    """
     from earmark.detection.event_clips import clip_stems, cut_events
     from earmark.system.objects import is_uri
 
-    assert found.clips is not None
     count = 0
-    stems = clip_stems([recording.path for recording in recordings], root)
+    stems = clip_stems([recording.path for recording in recordings], _root(recordings))
     for recording, stem in zip(recordings, stems, strict=True):
         if is_uri(recording.path) and not allow_remote:
             say(f"no clip of {recording.path}: it is elsewhere; give --allow-remote to fetch it")
             continue
         try:
-            cut_events(recording, found.clips, stem, found.margin)
+            cut_events(recording, folder, stem, margin)
             count += len(recording.events)
         except AudioError as error:
             say(f"no clip of {error}")
-    say(f"{amount(count, 'clip')} -> {found.clips}")
+    say(f"{amount(count, 'clip')} -> {folder}")

@@ -262,10 +262,13 @@ def _cut(value: dict[str, Any]) -> dict[str, Any]:
 def _said(windows: Windows, conditions: Sequence[Condition]) -> str:
     """Return what was compared, as a sentence."""
     own = [
-        each for each in windows.recordings.values() if all(c.holds(each[0]) for c in conditions)
+        content
+        for content, each in windows.recordings.items()
+        if any(all(c.holds(recording) for c in conditions) for recording in each)
     ]
     among = amount(len(own), "recording") if conditions else "all recordings"
-    return f"Compared with {amount(len(windows), 'window')}, of {among}."
+    count = int(np.isin(windows.contents, np.array(own, np.int64)).sum())
+    return f"Compared with {amount(count, 'window')}, of {among}."
 
 
 def play(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:

@@ -54,7 +54,7 @@ class Rounds:
         kept = self._read(archive, name, who)
         if kept is None:
             return None
-        shown = _shown(kept, _file(archive, who))
+        shown = _shown(kept, _file(archive, who), name)
         is_over = all(asked["answer"] for asked in shown["proposals"])
         return None if is_over else shown
 
@@ -72,7 +72,7 @@ class Rounds:
         value = {"round": secrets.token_hex(8), "standing": answer["standing"]}
         value |= {"notes": answer["notes"], "proposals": answer["proposals"]}
         self._write(archive, name, who, value)
-        return _shown(value, file)
+        return _shown(value, file, name)
 
     def answer(
         self, archive: Path, name: str, who: str, round: str, number: int, word: str
@@ -123,7 +123,7 @@ class Rounds:
                 kept["proposals"].insert(0, _again(taken))
                 self._write(archive, name, who, kept)
                 own = [0]
-        return {**said, "round": _shown(kept, file), "number": own[0]}
+        return {**said, "round": _shown(kept, file, name), "number": own[0]}
 
     def _path(self, archive: Path, name: str, who: str) -> Path:
         key = json.dumps([archive.name, name, who]).encode()
@@ -187,17 +187,12 @@ def _file(archive: Path, who: str) -> LabelFile:
     return LabelFile(labels_of(archive), who or None)
 
 
-def _shown(kept: dict[str, Any], file: LabelFile) -> dict[str, Any]:
-    """Return a round with the answers that its person has given since."""
+def _shown(kept: dict[str, Any], file: LabelFile, name: str) -> dict[str, Any]:
+    """Return a round of the class ``name`` with the answers that its person has given since."""
     labels = file.read()
-    given = {
-        (decision.stretch, decision.suggested): decision.word
-        for pair in labels.contradictions
-        for decision in pair
-        if decision.who == file.who
-    }
-    given |= {(d.stretch, d.suggested): d.word for d in labels.decisions if d.who == file.who}
-    words = {stretch: word for (stretch, _), word in given.items()}
+    given = [*(d for pair in labels.contradictions for d in pair), *labels.decisions]
+    own = (d for d in given if d.who == file.who and d.suggested == name)
+    words = {decision.stretch: decision.word for decision in own}
     proposals = [{**asked, "answer": words.get(_stretch(asked), "")} for asked in kept["proposals"]]
     against = [
         [{k: v for k, v in asdict(d).items() if k in _TOLD} for d in pair]
