@@ -135,7 +135,7 @@ def test_names_of_files_may_have_line_breaks(tmp_path):
 def test_columns_of_other_programs_stay_and_may_be_in_any_order(tmp_path):
     path = tmp_path / "labels.csv"
     names = ["note", *reversed(ALL_COLUMNS)]
-    path.write_text(f"{','.join(names)}\nloud,{WHEN},Ben,,no,,owl,,2,1,a.wav\n\n")
+    path.write_text(f"{','.join(names)}\nloud,{WHEN},Ben,,,no,,owl,,2,1,a.wav\n\n")
     file = LabelFile(path, "Ann")
     file.add(owl(tmp_path / "a.wav", 5.0))
     assert words(file) == ["Ben:1:no", "Ann:5:yes"]
