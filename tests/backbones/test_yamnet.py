@@ -138,6 +138,7 @@ def test_float_network_in_the_runtime_agrees(yamnet, float_file):
             assert np.abs(mel[k].numpy() - runtime.get("log_mel_spectrogram")).max() <= 5e-3
 
 
+@pytest.mark.slow
 def test_quantised_network_in_the_runtime_agrees(yamnet):
     """There every activation is rounded to 8 bits, and 255 steps are all there is: the median of
     its cosines is above 0.999, single windows reach 0.9957."""

@@ -17,6 +17,7 @@ from shared_data import shared_data
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RATE_HZ = 1_000
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

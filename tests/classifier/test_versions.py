@@ -78,6 +78,7 @@ class Levels(earmark.backbones.Backbone):
         return {"level": layer_stats(x[:, None, :, None], weight)}
 
 
+@pytest.mark.slow
 def test_a_network_of_another_package_has_its_own_versions(tones, monkeypatch):
     first = BackboneInfo("levels", "x", 8_000, 8_000, 8_000, (Layer("level", 1),), 0, "x", "x")
     second = replace(first, version=2, earlier=(1,))

@@ -40,8 +40,9 @@ def test_one_class_and_one_vector_are_enough_for_a_head():
     assert np.isfinite(head.weights).all() and head.margins(np.eye(3))[0] > 0
 
 
-def test_margins_without_are_those_of_heads_that_are_fitted_anew():
-    x, truth = planted_vectors(80, 3, width=20)
+@pytest.mark.parametrize("width", [20, 120])  # fewer and more than vectors
+def test_margins_without_are_those_of_heads_that_are_fitted_anew(width):
+    x, truth = planted_vectors(80, 3, width=width)
     weights = np.random.default_rng(0).uniform(0.05, 1, 80)
     blocks = [np.array([k]) for k in range(20)] + [np.array([k, k + 1, k + 7]) for k in range(20)]
     anew = []

@@ -153,6 +153,7 @@ def test_a_second_recording_is_sketched_while_the_first_is_scanned(tmp_path, mon
     assert 0 < shares[1] < shares[3]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_hours_in_bounded_memory(ten_hours):
     async def work():

@@ -59,10 +59,10 @@ def fit_head(vectors: np.ndarray, is_class: np.ndarray, weights: np.ndarray) -> 
 
     Notes
     -----
-    Newton's method on the n coefficients of the vectors, as n is smaller than D or not much larger.
+    Newton's method, on the n coefficients of the vectors or, if these are fewer, on the D weights.
     """
-    coefficients = _solved(_kernel(vectors), is_class, weights)[0]
-    return Head((vectors.T @ coefficients).astype(np.float32), float(coefficients.sum()))
+    weights_and_bias = _solved(_with_one(vectors), is_class, weights)[0]
+    return Head(weights_and_bias[:-1].astype(np.float32), float(weights_and_bias[-1]))
 
 
 def margins_without(
@@ -71,37 +71,57 @@ def margins_without(
     """Return the margin (b,) of the first vector of each block, of a head that learned without it.
 
     ``blocks`` have positions of vectors, each up to n. The last step of Newton's method is a least
-    squares fit, whose residuals without a block follow from one inverse: no head is fitted anew.
+    squares fit, whose residuals without a block follow from its leverages: no head is fitted anew.
     """
-    coefficients, system, target = _solved(_kernel(vectors), is_class, weights)
+    x = _with_one(vectors)
+    w, curvature, target = _solved(x, is_class, weights)
+    n, width = x.shape
+    is_dual = n <= width
+    system = x @ x.T + np.diag(RIDGE / curvature) if is_dual else _primal(x, curvature)
     inverse = np.linalg.inv(system)
     margins = np.empty(len(blocks))
     for k, block in enumerate(blocks):
-        own = np.linalg.solve(inverse[np.ix_(block, block)], coefficients[block])
-        margins[k] = target[block[0]] - own[0]
+        own = x[block]
+        products = own @ x.T if is_dual else own
+        leverages = products @ inverse @ products.T
+        if is_dual:  # Woodbury's identity
+            leverages = (own @ own.T - leverages) / RIDGE
+        leverages *= curvature[block]
+        residuals = target[block] - own @ w
+        without = np.linalg.solve(np.eye(len(block)) - leverages, residuals)
+        margins[k] = target[block[0]] - without[0]
     return margins
 
 
-def _kernel(vectors: np.ndarray) -> np.ndarray:
-    """Return the products (n, n) of vectors; 1 more for the bias."""
-    kernel: np.ndarray = vectors.astype(np.float64) @ vectors.T.astype(np.float64) + 1.0
-    return kernel
+def _with_one(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, D + 1) in double precision; the 1 is for the bias."""
+    return np.hstack([vectors.astype(np.float64), np.ones((len(vectors), 1))])
 
 
 def _solved(
-    kernel: np.ndarray, is_class: np.ndarray, weights: np.ndarray
+    x: np.ndarray, is_class: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return coefficients (n,), and the system (n, n) and the target (n,) that they solve."""
-    margins = coefficients = target = np.zeros(len(kernel))
-    system = kernel
+    """Return the weights (D + 1,), and curvature (n,) and target (n,) of the last step."""
+    n, width = x.shape
+    kernel = x @ x.T if n <= width else np.zeros((0, 0))
+    margins = curvature = target = np.zeros(n)
+    w = np.zeros(width)
     for _ in range(STEPS):
         p = probability(margins)
         curvature = weights * np.maximum(p * (1 - p), LEAST_CURVATURE)
         target = margins + weights * (is_class - p) / curvature
-        system = kernel + np.diag(RIDGE / curvature)
-        coefficients = np.linalg.solve(system, target)
-        margins = kernel @ coefficients
-    return coefficients, system, target
+        if n <= width:
+            w = x.T @ np.linalg.solve(kernel + np.diag(RIDGE / curvature), target)
+        else:
+            w = np.linalg.solve(_primal(x, curvature), x.T @ (curvature * target))
+        margins = x @ w
+    return w, curvature, target
+
+
+def _primal(x: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Return the normal matrix (D + 1, D + 1) of a least squares fit."""
+    normal: np.ndarray = (x.T * curvature) @ x + RIDGE * np.eye(x.shape[1])
+    return normal
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def weighted_count(weights: np.ndarray, next_weight: float) -> Interval:
 
 @dataclass(frozen=True)
 class Draws:
-    """Windows that were drawn at random and answered: n of them.
+    """Windows that were drawn at random and answered, the last ones: n of them.
 
     Attributes
     ----------
@@ -88,26 +88,23 @@ class Draws:
     def precision(self, threshold: float) -> Interval | None:
         """Return the share of the class among windows from the threshold on; None: unknown.
 
-        Only the last RECENT draws count, all of them alike: one over their chances would give some
-        windows of old rounds the weight of all others.
+        All of them count alike: one over their chances would give some windows the weight of all
+        others.
         """
-        own = np.flatnonzero(self.scores >= threshold)
-        own = own[own >= len(self.scores) - RECENT]
-        if len(own) < LEAST_DRAWS:
+        own = self.scores >= threshold
+        if own.sum() < LEAST_DRAWS:
             return None
-        return share(self.is_class[own], min(RECENT, len(self.scores)) / OF_A_DOZEN)
+        return share(self.is_class[own], len(own) / OF_A_DOZEN)
 
     def total(self) -> Interval | None:
         """Return how many windows have the class; None: unknown.
 
-        Each of the last RECENT draws estimates it: what was known, and one over its chance if it is
-        a hit.
+        Each draw estimates it: what was known, and one over its chance if it is a hit.
         """
         if len(self.chances) < LEAST_FOR_TOTAL:
             return None
-        chances, scores = self.chances[-RECENT:], self.scores[-RECENT:]
-        weights = 1 / chances / len(chances)
+        weights = 1 / self.chances / len(self.chances)
         # of one more hit, if hits are as likely as the scores say: the root mean square
-        next_weight = math.sqrt(float(weights**2 @ scores / scores.sum()))
-        hits = weights[self.is_class[-RECENT:]]
-        return weighted_count(hits, next_weight).plus(float(self.known[-RECENT:].mean()))
+        next_weight = math.sqrt(float(weights**2 @ self.scores / self.scores.sum()))
+        hits = weights[self.is_class]
+        return weighted_count(hits, next_weight).plus(float(self.known.mean()))

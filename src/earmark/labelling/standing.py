@@ -10,7 +10,7 @@ import numpy as np
 from earmark.errors import amount
 from earmark.labelling.active import probability
 from earmark.labelling.answered import Answered, stretches
-from earmark.labelling.estimates import Draws, Interval
+from earmark.labelling.estimates import RECENT, Draws, Interval
 from earmark.labelling.fitted import Fitted, Learner
 
 THRESHOLD = 0.5
@@ -87,14 +87,13 @@ def standing_of(learner: Learner, fitted: Fitted, known: Answered, rows: np.ndar
 
 
 def _draws(learner: Learner, fitted: Fitted, known: Answered) -> Draws:
-    own = np.flatnonzero(~np.isnan(known.chances))
+    own = np.flatnonzero(~np.isnan(known.chances))[-RECENT:]
     scores = learner.scores_without(fitted, known, own)
-    count = [len(_heard(learner, fitted, known.rows[:k][known.is_class[:k]]))
-             for k in range(len(known.rows) + 1)]  # fmt: skip
-    before = np.maximum(
-        own - DOZEN // 2, 0
-    )  # half a dozen earlier: when its dozen began, on average
-    return Draws(known.is_class[own], known.chances[own], scores, np.array(count)[before])
+    known_before = [
+        len(_heard(learner, fitted, known.rows[:k][known.is_class[:k]]))
+        for k in np.maximum(own - DOZEN // 2, 0).tolist()  # when its dozen began, on average
+    ]
+    return Draws(known.is_class[own], known.chances[own], scores, np.array(known_before))
 
 
 def _heard(learner: Learner, fitted: Fitted, rows: np.ndarray) -> np.ndarray:
@@ -109,7 +108,7 @@ def _advice(learner: Learner, fitted: Fitted, known: Answered) -> tuple[bool, st
     They are if two dozens in a row have hardly changed which windows the head finds: Bloodgood &
     Vijay-Shanker, CoNLL 2009, 39-47.
     """
-    if known.asked and not known.hits:
+    if known.asked >= DOZEN and not known.hits:
         asked = amount(known.asked, "window")
         return False, f"None of {asked} was of the class. Go on, or give a better example."
     if known.answers < LEAST_ANSWERS or known.is_class.sum() < LEAST_POSITIVES:
