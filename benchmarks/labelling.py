@@ -74,6 +74,7 @@ class Oracle:
             np.array(self.chances),
             none,
             (),
+            (),
             len(rows),
             len(rows) - 1,
             max(0, int(self.truth[rows].sum()) - 1),

@@ -116,6 +116,7 @@ def test_rounds_as_tables_find_every_planted_sound(place):
         assert np.array_equal(chances, proposed, equal_nan=True) and np.isfinite(chances).any()
         applied = json.loads(label("--apply", name, "--json").stdout)
         assert (applied["taken"], applied["known"], applied["class"]) == (12, 0, None)
+    assert all(len(row["content"]) == 16 for row in labels()[1:])
     found = {
         ("/".join(Path(row["path"]).parts[-2:]), start)
         for row in labels()[1:]

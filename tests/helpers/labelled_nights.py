@@ -6,6 +6,7 @@ import numpy as np
 import soundfile
 
 from command_line import earmark
+from earmark.embeddings import Archive
 from earmark.labelling.decisions import Decision
 from earmark.labelling.labels import LabelFile, labels_of
 
@@ -55,7 +56,11 @@ def answer(
 ) -> None:
     """Add an answer on a window of 1 s."""
     place = str(archive.parent / "nights" / name)
-    decision = Decision(place=place, start=start, end=start + 1.0, suggested=suggested, word=word)
+    with Archive(archive) as opened:
+        content = next((r.digest for r in opened.recordings() if r.place == place), "")
+    decision = Decision(
+        place=place, start=start, end=start + 1.0, suggested=suggested, word=word, content=content
+    )
     LabelFile(labels_of(archive), who).add(decision)
 
 

@@ -17,6 +17,7 @@ from earmark.labelling.decisions import (
 )
 
 HEADER = ",".join(ALL_COLUMNS)
+OF_PEOPLE = HEADER.replace(",content", "")
 
 
 def decision(word: str, **changes) -> Decision:
@@ -57,20 +58,24 @@ def test_a_label_may_have_several_classes():
 def test_a_table_is_written_and_read_back_with_every_number(tmp_path):
     rows = [
         decision("yes", place=str(tmp_path / "sub/a, b.wav"), evidence=0.25, chance=1 / 3,
-                 who="Ann", when="2026-11-27T10:00:00Z"),
+                 content="00000000000012e4", who="Ann", when="2026-11-27T10:00:00Z"),
         decision("", place=str(tmp_path / "c.wav"), start=None, end=None, label="x"),
         decision("wren", place="s3://bucket/d.wav", start=0.1 + 0.2),
     ]  # fmt: skip
     write_decisions(tmp_path / "d.csv", rows)
     text = (tmp_path / "d.csv").read_text()
     assert text.splitlines()[:2] == [
-        HEADER, '"sub/a, b.wav",1.0,2.0,,owl,0.2500,yes,0.3333333333333333,Ann,2026-11-27T10:00:00Z'
+        HEADER,
+        '"sub/a, b.wav",1.0,2.0,,owl,0.2500,yes,0.3333333333333333,00000000000012e4,Ann,'
+        "2026-11-27T10:00:00Z",
     ]  # fmt: skip
     found = read_decisions(tmp_path / "d.csv")
     assert [d.row for d in found] == [2, 3, 4]
     assert [vars(d) | {"row": 0, "is_answer": False} for d in found] == [vars(d) for d in rows]
     with pytest.raises(EarmarkError, match="already exists"):
         write_decisions(tmp_path / "d.csv", rows)
+    (tmp_path / "saved.csv").write_text(text.replace("00000000000012e4", "1.2E+05"))
+    assert read_decisions(tmp_path / "saved.csv")[0].content == ""  # by a spreadsheet
     assert (tmp_path / "d.csv").read_text() == text
 
 
@@ -86,7 +91,7 @@ def test_a_table_is_written_and_read_back_with_every_number(tmp_path):
     ],
 )
 def test_a_row_that_cannot_be_meant_is_named(tmp_path, row, words):
-    (tmp_path / "d.csv").write_text(f"{HEADER}\na.wav,1,2,,owl,,yes,,,\n{row}\n")
+    (tmp_path / "d.csv").write_text(f"{OF_PEOPLE}\na.wav,1,2,,owl,,yes,,,\n{row}\n")
     with pytest.raises(DataError, match=rf"row 3.*{words}"):
         read_decisions(tmp_path / "d.csv")
 
@@ -96,7 +101,7 @@ def data_of(tmp_path: Path, labels: list[str], separator: str | None = None) -> 
     return Dataset(clips, "data", separator)
 
 
-def applied(data: Dataset, tmp_path: Path, *rows: str, header: str = HEADER) -> list[str]:
+def applied(data: Dataset, tmp_path: Path, *rows: str, header: str = OF_PEOPLE) -> list[str]:
     (tmp_path / "d.csv").write_text("\n".join([header, *rows]) + "\n")
     return [clip.label for clip in corrections.apply(data, tmp_path / "d.csv")[0]]
 

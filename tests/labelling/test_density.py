@@ -237,6 +237,7 @@ def test_the_windows_before_are_written_and_read(made, tmp_path):
         and not before.with_suffix(".density.json").exists()
     )
     assert all(row["chance"] == "" and row["suggested"] == "owl" for row in rows)
+    assert all(len(row["content"]) == 16 for row in rows)
     fill_in(before)
     told = counted(made, sample, "--before", before)
     low, high = told["events"]["ci95"]

@@ -37,6 +37,14 @@ def test_a_filled_in_round_is_taken_once(take):
     assert take("a.wav,0,1,,owl,0.9,no,0.01,,")[1][-1] == "Ann:a0:no"  # she changed her mind
 
 
+def test_an_answer_on_another_content_is_a_new_one(take):
+    header = HEADER.replace("chance", "chance,content")
+    old, new = (f"a.wav,0,1,,owl,0.9,yes,0.01,{digit * 16},," for digit in "01")
+    assert take(old, header=header)[0] == (1, 0, 0, 0)
+    assert take(old, header=header)[0] == (0, 1, 0, 0)
+    assert take(new, header=header)[0] == (1, 0, 0, 0)
+
+
 def test_answers_may_be_short(take):
     rows = ["a.wav,0,1,,owl,,Y,,,", "a.wav,1,2,,owl,,No,,,", "a.wav,2,3,,owl,,s,,,"]
     assert take(*rows)[1] == ["Ann:a0:yes", "Ann:a1:no", "Ann:a2:skip"]

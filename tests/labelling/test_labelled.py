@@ -99,6 +99,20 @@ def test_contradictions_and_recordings_that_are_gone_are_left_out_and_named(tmp_
     assert "is gone" in gone and NIGHTS[5] in gone and "never.wav" in gone
 
 
+def test_answers_on_a_recording_that_was_overwritten_are_left_out_and_named(tmp_path):
+    archive = make_nights(tmp_path)
+    label_windows(archive, "owl")
+    shutil.copy(tmp_path / "nights" / NIGHTS[1], tmp_path / "nights" / NIGHTS[0])
+    index(tmp_path)
+    dataset = labelled_dataset(archive)
+    assert names_of(dataset) == {"owl": 5, "other": 10}
+    (note,) = dataset.notes
+    assert note.startswith("3 left out, because the recording has changed since: ")
+    assert f"{NIGHTS[0]} 3..4" in note
+    answer(archive, NIGHTS[0], 11.0, "owl", "yes")  # of what is there now
+    assert names_of(labelled_dataset(archive)) == {"owl": 6, "other": 10}
+
+
 def test_copies_of_a_recording_are_one(tmp_path):
     archive = make_nights(tmp_path)
     shutil.copy(tmp_path / "nights" / NIGHTS[0], tmp_path / "nights" / "copy.wav")

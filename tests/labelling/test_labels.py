@@ -35,7 +35,7 @@ def test_answers_are_appended_with_person_and_time(tmp_path):
     file.add(owl(tmp_path / "rec/a.wav", 2.0, "no", who="Eve", when=WHEN))
     lines = file.path.read_text().splitlines()
     assert lines[0].split(",") == list(ALL_COLUMNS)
-    assert lines[1] == f"rec/a.wav,1.0,2.0,,owl,0.5000,yes,0.125,Ann,{kept.when}"
+    assert lines[1] == f"rec/a.wav,1.0,2.0,,owl,0.5000,yes,0.125,,Ann,{kept.when}"
     assert words(file) == ["Ann:1:yes", "Eve:2:no"]
     assert file.read().decisions[0].place == str(tmp_path / "rec/a.wav")
     assert len(read_decisions(file.path)) == 2  # it is a table as any other
@@ -135,7 +135,7 @@ def test_names_of_files_may_have_line_breaks(tmp_path):
 def test_columns_of_other_programs_stay_and_may_be_in_any_order(tmp_path):
     path = tmp_path / "labels.csv"
     names = ["note", *reversed(ALL_COLUMNS)]
-    path.write_text(f"{','.join(names)}\nloud,{WHEN},Ben,,no,,owl,,2,1,a.wav\n\n")
+    path.write_text(f"{','.join(names)}\nloud,{WHEN},Ben,,,no,,owl,,2,1,a.wav\n\n")
     file = LabelFile(path, "Ann")
     file.add(owl(tmp_path / "a.wav", 5.0))
     assert words(file) == ["Ben:1:no", "Ann:5:yes"]
@@ -171,6 +171,25 @@ def test_a_table_that_a_spreadsheet_has_saved_keeps_its_answers(tmp_path, when):
     assert words(file) == ["Ann:1:yes"] and file.read().notes == []
     file.add(owl(tmp_path / "a.wav", 2.0, "no"))
     assert words(file) == ["Ann:1:yes", "Ann:2:no"] and file.read().notes == []
+
+
+def test_a_table_without_the_column_of_contents_is_read_and_added_to(tmp_path):
+    file = LabelFile(tmp_path / "labels.csv", "Ann")
+    columns = [name for name in ALL_COLUMNS if name != "content"]
+    row = f"a.wav,1.0,2.0,,owl,0.5,yes,,Ann,{WHEN}"
+    file.path.write_text(f"{','.join(columns)}\n{row}\n")
+    file.add(owl(tmp_path / "a.wav", 2.0, content="0123456789abcdef"))
+    assert words(file) == ["Ann:1:yes", "Ann:2:yes"] and file.read().notes == []
+    assert [d.content for d in file.read().decisions] == ["", ""]
+
+
+def test_answers_on_two_contents_of_a_recording_contradict_nobody(tmp_path):
+    ann, eve = (LabelFile(tmp_path / "labels.csv", who) for who in ("Ann", "Eve"))
+    ann.add(owl(tmp_path / "a.wav", 1.0, content="0" * 16))
+    eve.add(owl(tmp_path / "a.wav", 1.0, "no", content="1" * 16))
+    assert words(ann) == ["Ann:1:yes", "Eve:1:no"] and not ann.read().contradictions
+    ann.add(owl(tmp_path / "a.wav", 1.0, content="1" * 16))
+    assert len(ann.read().contradictions) == 1
 
 
 def test_damaged_rows_are_named_and_the_others_count(tmp_path):

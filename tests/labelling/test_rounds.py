@@ -8,7 +8,8 @@ import pytest
 
 from earmark.errors import DataError, EarmarkError
 from earmark.labelling.conditions import Condition
-from earmark.labelling.decisions import Decision
+from earmark.labelling.decisions import Decision, read_decisions
+from earmark.labelling.example import Example
 from earmark.labelling.labels import LabelFile
 from earmark.labelling.rounds import LabelSession
 from made_windows import made_windows, planted_vectors
@@ -123,6 +124,41 @@ def test_answers_that_contradict_each_other_are_named(made, tmp_path):
     assert result.standing.answers == 1
     (note,) = result.notes
     assert "anna says yes" in note and "ben says no" in note and "Neither counts" in note
+
+
+def with_digests(windows, digit):
+    """The windows when the content of every recording has another digest."""
+    own = {k: [replace(r, digest=digit * 16) for r in own] for k, own in windows.recordings.items()}
+    return replace(windows, recordings=own)
+
+
+def test_answers_on_a_recording_that_has_changed_since_are_left_out_and_named(made, tmp_path):
+    windows, truth = made
+    session = session_of(with_digests(windows, "0"), tmp_path)
+    first_example(session, truth)  # does not know the content
+    for proposal in session.next_round().proposals:
+        session.answer(proposal, "yes")
+    result = session.next_round()
+    assert result.standing.answers == 13 and result.notes == ()
+    kept = session.file.path.read_bytes()
+    changed = session_of(with_digests(windows, "1"), tmp_path)
+    result = changed.next_round()
+    assert result.standing.answers == 1  # counts as before
+    (note,) = result.notes
+    assert note.startswith("12 left out, because the recording has changed since: ")
+    assert ".wav" in note and ".." in note and note.endswith(" and 9 more")
+    assert session.file.path.read_bytes() == kept
+    before = session_of(with_digests(windows, "0"), tmp_path)  # it is back
+    assert before.next_round().standing.answers == 13
+
+
+def test_an_example_is_one_again_after_its_recording_has_changed(made, tmp_path):
+    windows, _ = made
+    example = Example(windows.recordings[0][0].place, 0.0, 0.96)
+    for digit in "001":
+        session_of(with_digests(windows, digit), tmp_path, examples=[example]).next_round()
+    rows = read_decisions(tmp_path / "labels.csv")
+    assert [row.content for row in rows] == ["0" * 16, "1" * 16]
 
 
 def test_without_an_example_a_sentence_says_how_to_give_one(made, tmp_path):

@@ -32,7 +32,7 @@ def archive(place):
 def proposed(place, *starts):
     """What the process says of a round: a window of one recording for each start."""
     recording = {"path": "a.wav", "place": str(place / "a.wav"), "dataset": "", "seconds": 60.0}
-    recording |= {"is_gone": False, "columns": {}}
+    recording |= {"is_gone": False, "columns": {}, "digest": "0" * 16}
     windows = [
         {"recording": {**recording}, "start": at, "end": at + 1.0, "score": 0.5, "why": "sure",
          "chance": 0.25}
@@ -70,6 +70,21 @@ def test_each_answer_is_in_the_labels_at_once_and_the_round_goes_on(place, archi
     assert classes_in(archive) == {"owl": {"yes": 1, "no": 1}, "fox": {"yes": 1, "no": 0}}
     rounds.answer(archive, "owl", "Ann", begun["round"], 2, "skip")
     assert Rounds(place).open(archive, "owl", "Ann") is None
+
+
+def test_an_answer_on_another_content_of_the_recording_is_none(place, archive):
+    rounds = Rounds(place)
+    begun = rounds.begin(archive, "owl", "Ann", proposed(place, 1.0))
+    rounds.answer(archive, "owl", "Ann", begun["round"], 0, "yes")
+    assert rows(archive)[0]["content"] == "0" * 16
+    changed = proposed(place, 1.0)
+    changed["proposals"][0]["recording"]["digest"] = "1" * 16
+    begun = rounds.begin(archive, "owl", "Ann", changed)
+    assert answers(begun) == [""]
+    rounds.answer(archive, "owl", "Ann", begun["round"], 0, "no")
+    assert [row["content"] for row in rows(archive)] == ["0" * 16, "1" * 16]
+    again = rounds.undo(archive, "owl", "Ann")
+    assert again["word"] == "no" and answers(again["round"]) == [""]
 
 
 def test_an_answer_on_one_class_is_none_on_another(place, archive):

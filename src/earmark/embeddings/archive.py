@@ -29,6 +29,7 @@ from earmark.system.objects import is_uri
 
 NUMBER_BITS = 32  # of a key of content and number of a window
 SAME_S = 2e-6  # times are rounded to microseconds
+DIGEST_DIGITS = 16
 LIVE = (  # runs whose content some recording has, and that was read without an error
     "SELECT part.number, run.first_row, run.content, run.first_window, run.windows FROM run"
     " JOIN part ON part.id = run.part WHERE part.network = ?"
@@ -61,6 +62,8 @@ class ArchiveRecording:
         Why it could not be read.
     columns : dict of str to str
         The columns of the recordings table.
+    digest : str
+        The first 16 hexadecimal digits of the hash of its content; empty without a content.
     """
 
     dataset: str
@@ -71,6 +74,7 @@ class ArchiveRecording:
     is_gone: bool = False
     error: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def exists(self) -> bool:
@@ -307,22 +311,16 @@ class Archive:
     def _recordings(self) -> Iterator[ArchiveRecording]:
         rows = self._db.execute(
             "SELECT dataset.folder, dataset.name, recording.path, recording.content,"
-            " content.seconds, is_gone, recording.error, columns FROM recording"
+            " content.seconds, is_gone, recording.error, columns, content.hash FROM recording"
             " JOIN dataset ON dataset.id = recording.dataset"
             " LEFT JOIN content ON content.id = recording.content"
             " WHERE is_gone < 2 ORDER BY dataset.id, recording.path"
         )
-        for folder, dataset, path, content, seconds, is_gone, error, columns in rows:
+        for folder, dataset, path, content, seconds, is_gone, error, columns, digest in rows:
             yield ArchiveRecording(
-                dataset,
-                path,
-                _place(folder, path),
-                content,
-                seconds,
-                bool(is_gone),
-                error,
-                json.loads(columns),
-            )
+                dataset, path, _place(folder, path), content, seconds, bool(is_gone), error,
+                json.loads(columns), digest.hex()[:DIGEST_DIGITS] if digest else "",
+            )  # fmt: skip
 
     def former_places(self) -> dict[str, int]:
         """Return the contents of recordings that have another name now, by their earlier place."""

@@ -12,6 +12,9 @@ from earmark.embeddings.archive import Windows
 from earmark.labelling.conditions import cell_of
 from earmark.labelling.decisions import Decision
 
+HAS_CHANGED = "the recording has changed since"  # why an answer is left out
+MOST_NAMED = 3  # stretches in a note
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -31,6 +34,8 @@ class Answered:
     outside : tuple of (Decision, bool)
         Answers on recordings that the archive does not have, such as examples, and whether they
         are of the class.
+    changed : tuple of Decision
+        Answers on recordings that had another content; they are not among the others.
     answers : int
         How many answers say yes or no.
     asked, hits : int
@@ -43,6 +48,7 @@ class Answered:
     chances: np.ndarray
     passed: np.ndarray
     outside: tuple[tuple[Decision, bool], ...]
+    changed: tuple[Decision, ...]
     answers: int
     asked: int
     hits: int
@@ -59,6 +65,21 @@ def contents_by_place(windows: Windows) -> dict[str, int]:
     return {**windows.former, **now}
 
 
+def digest_of(windows: Windows, content: int | None) -> str:
+    """Return the digest of a content; empty if the archive has no recording with it."""
+    own = windows.recordings.get(content) if content is not None else None
+    return own[0].digest if own else ""
+
+
+def left_out(why: str, names: Sequence[str]) -> list[str]:
+    """Return a note on what was left out; none without ``names``."""
+    if not names:
+        return []
+    left = len(names) - MOST_NAMED
+    more = f" and {left:,} more" if left > 0 else ""
+    return [f"{len(names):,} left out, because {why}: {', '.join(names[:MOST_NAMED])}{more}"]
+
+
 def answered(
     windows: Windows, contents: Mapping[str, int], decisions: Iterable[Decision], name: str
 ) -> Answered:
@@ -69,14 +90,18 @@ def answered(
     by_row: dict[int, tuple[bool, float, float]] = {}
     passed: list[np.ndarray] = [np.zeros(0, np.int64)]
     outside, answers, asked = list[tuple[Decision, bool]](), 0, list[bool]()
+    changed = list[Decision]()
     for decision in decisions:
         is_class = decision.about(name)
         if is_class is None and decision.suggested != name:
             continue
+        content = contents.get(decision.place)
+        if not decision.is_about(digest_of(windows, content)):
+            changed.append(decision)
+            continue
         answers += is_class is not None
         if is_class is not None and decision.evidence is not None:
             asked.append(is_class)
-        content = contents.get(decision.place)
         if content is None:
             if is_class is not None:
                 outside.append((decision, is_class))
@@ -97,6 +122,7 @@ def answered(
         chances=np.array([v[2] for v in values], np.float64),
         passed=np.concatenate(passed),
         outside=tuple(outside),
+        changed=tuple(changed),
         answers=answers,
         asked=len(asked),
         hits=sum(asked),

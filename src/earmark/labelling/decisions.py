@@ -20,7 +20,12 @@ from earmark.system.files import not_a_file, write_whole
 from earmark.system.text import to_bytes, to_csv
 
 COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")  # as in 0.1
-ANSWER_COLUMNS = ("chance", "who", "when")  # ``when`` is last: it shows whether a line is whole
+ANSWER_COLUMNS = (
+    "chance",
+    "content",
+    "who",
+    "when",
+)  # ``when`` is last: it shows whether a line is whole
 ALL_COLUMNS = (*COLUMNS, *ANSWER_COLUMNS)
 REVIEW_WORDS = ("keep", "relabel", "drop")
 ANSWERS = ("yes", "no", "skip")
@@ -30,6 +35,7 @@ WHEN = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
     r"|\d{1,4}[-./]\d{1,2}[-./]\d{1,4},? \d{1,2}:\d\d.*"  # as spreadsheets write it
 )
+CONTENT = re.compile("[0-9a-f]{16}")  # a spreadsheet may have made a number of it
 WAY_OUT = "Give a table that `earmark label` or `earmark review -o` wrote."
 
 
@@ -58,6 +64,9 @@ class Decision:
         The time, ISO 8601.
     chance : float or None
         The chance with which the clip was drawn at random, if it was.
+    content : str
+        The :attr:`~earmark.embeddings.archive.ArchiveRecording.digest` of the recording when it
+        was asked for; empty if it is not known.
     row : int
         The row of the table, for errors; 0 if it is of none.
     is_class : bool
@@ -77,6 +86,7 @@ class Decision:
     who: str = ""
     when: str = ""
     chance: float | None = None
+    content: str = ""
     row: int = 0
     is_class: bool = False
     is_answer: bool = False
@@ -86,6 +96,15 @@ class Decision:
         """The place, the start and the end in microseconds' accuracy, to compare decisions by."""
         end = None if self.end is None else round(self.end, 6)
         return self.place, round(self.start or 0.0, 6), end
+
+    @property
+    def clip_name(self) -> str:
+        """The place and the stretch, for people."""
+        return Clip(self.place, start=self.start, end=self.end).name  # type: ignore[arg-type]
+
+    def is_about(self, digest: str) -> bool:
+        """Return whether it may be about the content with a digest; unknown ones may."""
+        return not (self.content and digest) or self.content == digest
 
     @property
     def names_class(self) -> bool:
@@ -111,6 +130,8 @@ class Decision:
 
     def contradicts(self, other: Decision) -> bool:
         """Return whether two decisions on one clip say opposite things about a class."""
+        if not self.is_about(other.content):
+            return False
         names = {x for d in (self, other) for x in (d.label, d.suggested, d.word) if x}
         pairs = ((self.about(name), other.about(name)) for name in names)
         return any(None not in pair and pair[0] != pair[1] for pair in pairs)
@@ -235,6 +256,7 @@ def decision_of(row: Row, folder: Path, number: int = 0) -> Decision:
         who=cells["who"],
         when=cells["when"],
         chance=chance,
+        content=cells["content"] if CONTENT.fullmatch(cells["content"]) else "",
         row=number,
     )
 
@@ -280,6 +302,7 @@ def cells_of(decision: Decision, folder: Path) -> Mapping[str, str]:
         "evidence": "" if decision.evidence is None else f"{decision.evidence:.4f}",
         "decision": decision.word,
         "chance": "" if decision.chance is None else repr(decision.chance),
+        "content": decision.content,
         "who": decision.who,
         "when": decision.when,
     }

@@ -104,7 +104,7 @@ def _asked(frame: Frame, row: int, label: str, chance: float | None) -> Decision
     evidence = float(sigmoid(frame.scores[row]))
     return Decision(
         place=recording.place, start=start, end=end, suggested=label, evidence=evidence,
-        chance=chance,
+        chance=chance, content=recording.digest,
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def import_answers(
     taken = 0
     for answer in answers:
         answer = replace(answer, who=answer.who or file.who)
-        if _key(answer) not in there:
+        if there.isdisjoint((_key(answer), _key(replace(answer, content="")))):
             file.add(answer)
             taken += 1
     return Imported(taken, len(answers) - taken, len(rows) - len(answers), elsewhere)
@@ -113,7 +113,8 @@ def _checked(path: Path, answer: Decision) -> Decision:
 
 
 def _key(decision: Decision) -> tuple[object, ...]:
-    return (*decision.stretch, decision.suggested, decision.word, decision.who)
+    names = (decision.suggested, decision.word, decision.who, decision.content)
+    return (*decision.stretch, *names)
 
 
 def is_reserved(name: str) -> bool:

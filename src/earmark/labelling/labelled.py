@@ -15,6 +15,7 @@ from earmark.data.parts import audio_of
 from earmark.data.remote import check_allowed
 from earmark.embeddings.archive import Archive, ArchiveRecording
 from earmark.errors import DataError, amount, listed
+from earmark.labelling.answered import HAS_CHANGED, left_out
 from earmark.labelling.conditions import cell_of, check_column
 from earmark.labelling.decisions import Decision
 from earmark.labelling.labels import LabelFile, labels_of
@@ -23,7 +24,6 @@ from earmark.system.objects import is_uri
 OTHER = ("other", "none of these")  # the class of windows without any class; the first free name
 SEPARATORS = (";", "|", " + ")  # between the classes of a window; the first that no class has
 LEAST_PARTS = 3  # recordings with a class: one to test, one to select by, one to train on
-MOST_NAMED = 3  # stretches in a note
 CHOSEN_BY_SCORE = (
     "the labelled windows were chosen by score, so the estimate is about windows like them, and not"
     " about the whole archive. `earmark density` estimates how many there are in the archive."
@@ -69,7 +69,7 @@ def labelled_dataset(
     -------
     Dataset
         Its ``notes`` list what was left out: contradictions, and windows in recordings that are
-        gone.
+        gone or have changed since.
 
     Raises
     ------
@@ -164,6 +164,7 @@ class _Windows:
     notes: list[str]
     windows: dict[tuple[int, float, float | None], _Window] = field(default_factory=dict)
     gone: dict[str, None] = field(default_factory=dict)
+    changed: dict[str, None] = field(default_factory=dict)
     contradicted: list[str] = field(default_factory=list)
 
     @classmethod
@@ -181,6 +182,9 @@ class _Windows:
         recording = self.places.find(decision.place)
         if recording is None or recording.content is None:
             self.gone[decision.place] = None
+            return None
+        if not decision.is_about(recording.digest):
+            self.changed[decision.clip_name] = None
             return None
         key = (recording.content, *decision.stretch[1:])
         window = _Window(recording, decision.start, decision.end)
@@ -257,12 +261,13 @@ class _Windows:
             label = (separator or "").join(present) if present else other
             clips.append(_clip(window, label, group_of(window.recording)))
         clips = self._without_few(clips, other, group)
-        self._note("answers contradict each other", self.contradicted)
-        self._note("the recording is gone or is not in the archive", list(self.gone))
-        self._note(
-            f"nobody was asked about all of the classes {listed(classes)}, so another may be there",
-            unsure,
-        )
+        asked = f"nobody was asked about all of the classes {listed(classes)}"
+        self.notes += [
+            *left_out("answers contradict each other", self.contradicted),
+            *left_out("the recording is gone or is not in the archive", list(self.gone)),
+            *left_out(HAS_CHANGED, list(self.changed)),
+            *left_out(f"{asked}, so another may be there", unsure),
+        ]
         return clips
 
     def _without_few(self, clips: list[Clip], other: str, group: str | None) -> list[Clip]:
@@ -282,13 +287,6 @@ class _Windows:
             " one of the classes; ask about the same windows for each class."
         )
         return rest
-
-    def _note(self, why: str, names: Sequence[str]) -> None:
-        if names:
-            left = len(names) - MOST_NAMED
-            more = f" and {left:,} more" if left > 0 else ""
-            first = ", ".join(names[:MOST_NAMED])
-            self.notes.append(f"{len(names):,} left out, because {why}: {first}{more}")
 
 
 def _clip(window: _Window, label: str, group: str) -> Clip:

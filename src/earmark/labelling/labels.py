@@ -37,6 +37,7 @@ from earmark.system.text import to_bytes, to_csv
 NAME = "labels.csv"
 BUSY_S = 20.0  # seconds to wait for another process
 MOST_LINES = 16  # of one row: names of files may have line breaks
+OPTIONAL = "content"  # tables of people may lack it
 HEADER = to_bytes(to_csv([ALL_COLUMNS]))
 
 
@@ -179,7 +180,7 @@ class LabelFile:
                 f"{self.path} has no commas between its columns. Save it as CSV with commas."
             )
         for column in ALL_COLUMNS:
-            if column not in columns:
+            if column not in (*columns, OPTIONAL):
                 is_review = column in ANSWER_COLUMNS
                 raise DataError(
                     f"{self.path} has no column {column!r}, so it has no labels of an archive. Name"

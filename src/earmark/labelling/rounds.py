@@ -14,11 +14,14 @@ from earmark.embeddings.archive import Archive, ArchiveNetwork, ArchiveRecording
 from earmark.errors import AudioError, EarmarkError
 from earmark.labelling.active import Pool, choose, probability
 from earmark.labelling.answered import (
+    HAS_CHANGED,
     Answered,
     answered,
     contents_by_place,
     contradiction_notes,
+    digest_of,
     group_numbers,
+    left_out,
     open_rows,
 )
 from earmark.labelling.conditions import Condition, check_column, check_columns
@@ -75,7 +78,7 @@ class LabelRound:
         The score of the head for each window of the archive, 0 to 1.
     standing : Standing
     notes : tuple of str
-        Contradicting answers, and lines of the labels that are left out.
+        Contradicting answers, and answers and lines of the labels that are left out.
     """
 
     proposals: tuple[Proposal, ...]
@@ -166,6 +169,7 @@ class LabelSession:
         labels = self.file.read()
         known = answered(self.windows, self._contents, labels.decisions, self.name)
         known, silent = self._heard(known)
+        silent += left_out(HAS_CHANGED, [decision.clip_name for decision in known.changed])
         notes = (*labels.notes, *contradiction_notes(labels.contradictions), *silent)
         if not known.has_example:
             raise EarmarkError(
@@ -226,6 +230,7 @@ class LabelSession:
             evidence=proposal.score,
             word=word,
             chance=proposal.chance,
+            content=proposal.recording.digest,
         )
         return self.file.add(decision)
 
@@ -235,7 +240,8 @@ class LabelSession:
 
     def _keep_examples(self) -> None:
         """Add the examples to the answers, each once, when it is known that they can be used."""
-        known = {(d.stretch, d.suggested) for d in self.file.read().decisions}
+        decisions = self.file.read().decisions
+        known = {(d.stretch, d.suggested) for d in decisions if d.is_about(self._digest(d.place))}
         while self._examples:
             example = self._examples[0]
             place = example.place if is_uri(example.place) else os.path.abspath(example.place)
@@ -245,12 +251,16 @@ class LabelSession:
                 end=example.end,
                 suggested=self.name,
                 word="yes",
+                content=self._digest(place),
             )
             if (decision.stretch, self.name) not in known:
                 if place not in self._contents:
                     self._outside_vector(decision)
                 self.file.add(decision)
             del self._examples[0]
+
+    def _digest(self, place: str) -> str:
+        return digest_of(self.windows, self._contents.get(place))
 
     def _outside_vector(self, decision: Decision) -> np.ndarray:
         """Return the mean vector (D,), of unit length, of a stretch that is not in the archive."""

@@ -193,6 +193,7 @@ class TableWork:
                 suggested=str(self.asked.name),
                 evidence=proposal.score,
                 chance=proposal.chance,
+                content=proposal.recording.digest,
             )
             for proposal in proposals
         )

@@ -224,7 +224,7 @@ def conditions_of(texts: Sequence[str], windows: Windows) -> list[Condition]:
 
 def recording_json(recording: ArchiveRecording) -> dict[str, Any]:
     """Return a recording as a message has it."""
-    names = ("path", "place", "dataset", "seconds", "is_gone")
+    names = ("path", "place", "dataset", "seconds", "is_gone", "digest")
     return {name: getattr(recording, name) for name in names} | {"columns": {**recording.columns}}
 
 

@@ -96,6 +96,7 @@ class Rounds:
                 suggested=name,
                 evidence=asked["score"],
                 chance=asked["chance"],
+                content=asked["recording"]["digest"],
                 word="yes" if word == name else word,
             )
         )
@@ -137,7 +138,8 @@ class Rounds:
             for asked in value["proposals"]:
                 place, _ = str(asked["recording"]["place"]), str(asked["recording"]["path"])
                 asked["start"], asked["end"] = float(asked["start"]), float(asked["end"])
-                asked["recording"]["place"] = place
+                digest = str(asked["recording"].get("digest", ""))  # one of before has none
+                asked["recording"] |= {"place": place, "digest": digest}
             return dict(value)
         return None
 
@@ -192,8 +194,10 @@ def _shown(kept: dict[str, Any], file: LabelFile, name: str) -> dict[str, Any]:
     labels = file.read()
     given = [*(d for pair in labels.contradictions for d in pair), *labels.decisions]
     own = (d for d in given if d.who == file.who and d.suggested == name)
-    words = {decision.stretch: decision.word for decision in own}
-    proposals = [{**asked, "answer": words.get(_stretch(asked), "")} for asked in kept["proposals"]]
+    words = {decision.stretch: decision for decision in own}
+    proposals = [
+        {**asked, "answer": _word(asked, words.get(_stretch(asked)))} for asked in kept["proposals"]
+    ]
     against = [
         [{k: v for k, v in asdict(d).items() if k in _TOLD} for d in pair]
         for pair in labels.contradictions
@@ -207,6 +211,13 @@ def _shown(kept: dict[str, Any], file: LabelFile, name: str) -> dict[str, Any]:
 
 
 _TOLD = ("place", "start", "end", "suggested", "word", "who")
+
+
+def _word(asked: Asked, decision: Decision | None) -> str:
+    """Return the answer on a window; one on another content of the recording is none."""
+    if decision is None or not decision.is_about(asked["recording"].get("digest", "")):
+        return ""
+    return decision.word
 
 
 def _stretch(asked: Asked) -> tuple[str, float, float]:
@@ -228,7 +239,7 @@ def _again(decision: Decision) -> Asked:
     name = os.path.basename(decision.place)
     recording = {"path": name, "place": decision.place, "dataset": "", "seconds": None}
     return {
-        "recording": {**recording, "is_gone": False, "columns": {}},
+        "recording": {**recording, "is_gone": False, "columns": {}, "digest": decision.content},
         "start": decision.start or 0.0,
         "end": decision.end or 0.0,
         "score": decision.evidence,
