@@ -40,6 +40,7 @@ def parts() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return read_parts(path)
 
 
+@pytest.mark.slow
 def test_no_changed_leaf_of_the_figures_is_read(tmp_path):
     """Figures may be null, and a detector that was made by hand has none."""
     header, tensors = parts()

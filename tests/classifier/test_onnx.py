@@ -148,6 +148,7 @@ def test_pooling_rounds_as_the_store_does(peak):
     np.testing.assert_array_equal(np.concatenate(session.run(None, {})), expected)
 
 
+@pytest.mark.slow
 def test_fine_tuned_weights_are_exported():
     classifier = earmark.load(FILES / "tuned.earmark")
     (network,) = classifier.networks()

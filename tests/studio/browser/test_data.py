@@ -87,6 +87,7 @@ def test_a_microphone_that_fails_is_said(studio, enter, failure, said):
     assert page.locator(".recorder:not(.on):not(.near)").count() == 1
 
 
+@pytest.mark.slow
 def test_what_was_recorded_before_the_microphone_went_is_kept(tmp_path, enter):
     with studios.running(tmp_path) as studio:
         page = enter(studio)
