@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from earmark.errors import DataError, EarmarkError
+from earmark.labelling.answered import answered
 from earmark.labelling.conditions import Condition
 from earmark.labelling.decisions import Decision, read_decisions
 from earmark.labelling.example import Example
@@ -215,3 +216,18 @@ def test_advice_goes_from_go_on_to_enough(made, tmp_path):
         session.undo()
     standing = answer(session, truth, 5, count=36).standing
     assert standing.is_enough and standing.advice.startswith("Enough")
+
+
+def test_an_answer_on_a_longer_or_shorter_stretch_says_what_it_can(made, tmp_path):
+    windows, _ = made
+    place = windows.recordings[3][0].place
+    contents = {place: 3}
+
+    def rows(word: str, start: float | None, end: float | None) -> list[int]:
+        decision = Decision(place=place, start=start, end=end, suggested="owl", word=word)
+        return windows.numbers[answered(windows, contents, [decision], "owl").rows].tolist()
+
+    assert rows("yes", 4.8, 5.76) == rows("no", 4.8, 5.76) == [10]
+    assert rows("no", 4.8, 6.72) == [10, 11, 12]
+    assert rows("yes", 5.0, 5.3) == [9, 10] and rows("no", 5.0, 5.3) == []
+    assert len(rows("no", None, None)) == 100

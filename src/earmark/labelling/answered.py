@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.embeddings.archive import Windows
+from earmark.embeddings.archive import SAME_S, Windows
 from earmark.labelling.conditions import cell_of
 from earmark.labelling.decisions import Decision
 
@@ -110,6 +110,8 @@ def answered(
         if is_class is None:
             passed.append(rows)
             continue
+        if not is_class:
+            rows = _inside(windows, rows, decision)
         chance = decision.chance if decision.chance and len(rows) == 1 else math.nan
         for row in rows.tolist():
             by_row.pop(row, None)
@@ -129,6 +131,24 @@ def answered(
     )
 
 
+def _inside(windows: Windows, rows: np.ndarray, decision: Decision) -> np.ndarray:
+    """Return those windows of one recording that lie in a stretch as a whole.
+
+    A longer one may have the class outside of the stretch.
+    """
+    first = 0.0 if decision.start is None else decision.start
+    last = math.inf if decision.end is None else decision.end
+    spans = [
+        windows.span(
+            int(windows.contents[row]), int(windows.numbers[row]), int(windows.numbers[row])
+        )
+        for row in rows
+    ]
+    inside = [first - SAME_S <= start and end <= last + SAME_S for start, end in spans]
+    kept: np.ndarray = rows[np.array(inside, bool)]
+    return kept
+
+
 def open_rows(windows: Windows, allowed: np.ndarray, known: Answered) -> np.ndarray:
     """Return the windows (n,) that may be asked for, of those in a mask ``allowed`` (N,).
 
@@ -140,8 +160,8 @@ def open_rows(windows: Windows, allowed: np.ndarray, known: Answered) -> np.ndar
     return np.flatnonzero(mask)
 
 
-def group_numbers(windows: Windows, column: str | None) -> tuple[np.ndarray, list[str]]:
-    """Return the number of the group of each window (N,), and the names of the groups.
+def group_numbers(windows: Windows, column: str | None) -> np.ndarray:
+    """Return the number of the group of each window (N,).
 
     A group is a recording, or a value of a ``column`` of the recordings. Recordings with the same
     content are in one group; one without a value is a group of its own.
@@ -150,7 +170,8 @@ def group_numbers(windows: Windows, column: str | None) -> tuple[np.ndarray, lis
     names: dict[str, int] = {}
     own = [_group(windows, content, column) for content in contents.tolist()]
     numbers = np.array([names.setdefault(name, len(names)) for name in own], np.int64)
-    return numbers[inverse], list(names)
+    of_windows: np.ndarray = numbers[inverse]
+    return of_windows
 
 
 def _group(windows: Windows, content: int, column: str | None) -> str:

@@ -137,7 +137,7 @@ class LabelSession:
         check_columns(where, recordings)
         if group is not None:
             check_column(group, recordings)
-        self._groups, _ = group_numbers(self.windows, group)
+        self._groups = group_numbers(self.windows, group)
         self._contents = contents_by_place(self.windows)
         self._allowed = self._allowed_windows(where)
         self._examples = list(examples)
