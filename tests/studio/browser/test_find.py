@@ -230,6 +230,7 @@ def test_from_recordings_to_labels_with_a_reload_and_a_killed_studio(person, tmp
     assert words(labels) == ["yes", "no", "yes"]
     with studios.command(folder, *options) as studio:
         page.goto(studio.address)
+        page.wait_for_selector("#nav a[href='#/find']")  # the address leads on to the page
         page.goto(f"{studio.address.partition('/?')[0]}/#/find/field/label/owl")
         page.wait_for_selector(".asked")
         assert page.locator(".round-queue .answered").count() == 3

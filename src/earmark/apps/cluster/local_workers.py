@@ -110,6 +110,11 @@ class LocalWorkers:
         """End all workers at once, also in the middle of a call."""
         self._life.close()
         self._ends.close()
+        # Python before 3.11.5 waits for ever to write to a worker that died (python/cpython#94777).
+        # Nobody reads in this process, so a write fails once the workers have ended.
+        reader = getattr(getattr(self._pool, "_call_queue", None), "_reader", None)
+        if reader is not None:
+            reader.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
