@@ -229,6 +229,7 @@ def test_a_tie_in_rounding_is_no_fault_of_the_graph():
         checks.refuse_if_far([checks.Difference("a", 3e-4, own=1e-4)])
 
 
+@pytest.mark.slow
 def test_float16_halves_the_file_and_changes_little():
     network = with_random_weights("speech-embedding")
     classifier = made_classifier([network])

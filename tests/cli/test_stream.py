@@ -346,6 +346,7 @@ SIGNAL_IN_A_BLOCK = """
 import signal
 from earmark.apps.cli import signals
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 signals.heed()
 try:
     with signals.held():

@@ -8,9 +8,7 @@ import contextlib
 import gc
 import io
 import os
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,16 +57,11 @@ def _as_a_process(argv: list[str], stdin: str | bytes, cwd: Path | None) -> Iter
         mock.patch.object(sys, "stdin", text),
         mock.patch.object(warnings, "showwarning", warnings.showwarning),
     ):
-        # a shell lets its background jobs, of which this test run may be one, ignore Ctrl-C
-        is_main = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGINT, signal.default_int_handler) if is_main else None
         try:
             os.chdir(cwd or here)
             yield
         finally:
             os.chdir(here)
             signals.unheed()
-            if is_main:
-                signal.signal(signal.SIGINT, before)
             gc.set_threshold(*collections)
             atexit.unregister(gc.freeze)

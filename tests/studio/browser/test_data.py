@@ -49,6 +49,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_one_press_records_pieces_and_offers_their_name(tmp_path, enter):
     with studios.running(tmp_path) as studio:
         page = enter(studio)
