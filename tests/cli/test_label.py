@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import select
 import shutil
 import signal
 import sqlite3
@@ -363,12 +364,17 @@ def test_ctrl_c_at_a_real_terminal_keeps_answers_and_ends_the_player(place):
     player = place / "bin/aplay"
     player.write_text(f"#!/bin/sh\necho $$ >> {place}/played\nexec sleep 60\n")
     player.chmod(0o755)
+
+    def take_terminal() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
     there, here = pty.openpty()
     changes = {"PATH": f"{place}/bin:{os.environ['PATH']}", "TMPDIR": f"{place}/temporary"}
     process = subprocess.Popen(
         [sys.executable, "-m", "earmark", "label", "archive", *FIRST, "--count", "3"],
         stdin=here, stdout=here, stderr=here, start_new_session=True, env=os.environ | changes,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )  # fmt: skip
     os.close(here)
     text = b""
@@ -376,6 +382,7 @@ def test_ctrl_c_at_a_real_terminal_keeps_answers_and_ends_the_player(place):
     def wait_for(word: bytes) -> None:
         nonlocal text
         while not text.endswith(word):
+            assert select.select([there], [], [], 60)[0]
             text += os.read(there, 4_096)
 
     try:
