@@ -101,7 +101,7 @@ def test_rounds_at_a_terminal_find_the_class(place):
     own = labels()
     assert [row["decision"] for row in own] == ["yes", "yes", "no", "skip", "yes"]
     assert own[0]["path"] == "../owl.wav" and {row["who"] for row in own} == {"Ann"}
-    again = json.loads(label(*OWL, "--json").stdout)  # no example is needed any more
+    again = json.loads(label(*OWL, "--json").stdout)  # the example was kept
     assert (again["answers"], again["class"], again["proposals"] if 0 else None) == (4, "owl", None)
     assert again["labels"] == str(place / "archive/labels.csv") and again["notes"] == []
 

@@ -130,7 +130,7 @@ def compute_run(run: PassRun) -> Computed:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(job: Job) -> Backbone:
-    """Load the network of a job; EarmarkError if it is not the one of the run."""
+    """Load the network of a job; EarmarkError if it differs from that of the command."""
     backbone = load_backbone(job.backbone, job.precision, job.engine)
     wanted = job.settings
     own = WindowSettings.on_grid(backbone, wanted.audio, wanted.window_s, wanted.hop_s).to_json()

@@ -48,7 +48,7 @@ class Decision:
     place : str
         The whole path of the recording, or its URI.
     start, end : float or None
-        Seconds; None means the beginning or the end of the recording.
+        Seconds. Without a start it is from the beginning, without an end to the end.
     label : str
         The label that the clip has; empty if it has none, or if none is known.
     suggested : str

@@ -16,8 +16,9 @@ import numpy as np
 from earmark.classifier.classifier import Classifier
 from earmark.embeddings.archive import Archive
 from earmark.errors import DataError, amount
+from earmark.labelling.active import probability
 from earmark.labelling.decisions import Decision, read_decisions, write_decisions
-from earmark.labelling.density_estimate import Density, estimate, sigmoid
+from earmark.labelling.density_estimate import Density, estimate
 from earmark.labelling.density_frame import Frame
 from earmark.labelling.density_sample import SampleSettings, settings_path
 from earmark.labelling.sample_answers import Answers
@@ -101,7 +102,7 @@ def _asked(frame: Frame, row: int, label: str, chance: float | None) -> Decision
     end = round(start + frame.window_s, 6)
     if recording.seconds is not None:
         end = min(end, round(recording.seconds, 6))
-    evidence = float(sigmoid(frame.scores[row]))
+    evidence = float(probability(frame.scores[row]))
     return Decision(
         place=recording.place, start=start, end=end, suggested=label, evidence=evidence,
         chance=chance, content=recording.digest,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.errors import DataError, amount
+from earmark.labelling.active import probability
 from earmark.labelling.conditions import cell_of, check_column
 from earmark.labelling.density_frame import Frame
 from earmark.labelling.estimates import Interval
@@ -216,7 +217,7 @@ class _Estimate:
         return Cell(windows, len(order), self.shares[order[:hits]], weights[order])
 
     def figures(self, cells: Sequence[Cell]) -> tuple[StratumFigures, ...]:
-        edges = [sigmoid(edge) for edge in self.edges]
+        edges = probability(np.array(self.edges, np.float64)).tolist()
         bounds = list(zip([0.0, *edges], [*edges, 1.0], strict=True))
         present = [n for n in range(len(edges), -1, -1) if (self.strata == n).any()]
         return tuple(
@@ -279,7 +280,3 @@ class _Estimate:
             self._cell(int(windows[numbers].sum()), own & np.isin(strata, numbers), weights)
             for numbers in cells
         ]
-
-
-def sigmoid(x: float) -> float:
-    return float(0.5 + 0.5 * np.tanh(0.5 * np.float64(x)))

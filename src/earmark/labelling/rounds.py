@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -214,8 +215,8 @@ class LabelSession:
         recording = next(r for r in own if not r.is_gone)
         start, end = self.windows.span(content, number, number)
         score = float(probability(np.array(margin)))
-        known = chance if chance == chance else None
-        return Proposal(row, recording, start, end, round(score, 6), why, known)
+        drawn = None if math.isnan(chance) else chance
+        return Proposal(row, recording, start, end, round(score, 6), why, drawn)
 
     def answer(self, proposal: Proposal, word: str) -> Decision:
         """Keep an answer: 'yes', 'no', 'skip', or the name of the class that is there instead.

@@ -1,9 +1,9 @@
 """Stratified samples of windows: strata by score, and counts with intervals that hold for few hits.
 
 The strata are quantiles on a logarithmic scale, so that the rare high scores have their own
-(Navine, Denton, Weldy and Hart 2024). The ends of an interval add one hit, or one miss, that nobody
-saw in the stratum whose answers stand for the most windows, as Fay and Feuer (1997) do for sums of
-rates. So a sample without a hit still has a width, and not one more for each stratum.
+(Navine, Denton, Weldy and Hart 2024). The upper end of an interval assumes one more hit, the lower
+end one more miss. Both are put into the stratum whose answers stand for the most windows (Fay and
+Feuer 1997). So the interval of a sample without a hit still has a width.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.labelling.estimates import Interval
+from earmark.labelling.estimates import LEVEL, Interval
 
 FACTOR = 4  # each stratum has a fourth of the windows of the one below it
 MOST_STRATA = 6
@@ -22,7 +22,6 @@ LEAST_WINDOWS = 25  # of the highest stratum
 LEAST_DRAWN = 5  # of each stratum
 LEAST_HITS = 8  # with fewer in a stratum, events are like those of all strata
 DRAWS = 4_000
-COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Cell:
         For each answered window with the class, the share of an event that it is: 1 over the
         windows of its event.
     weights : array, (answered,)
-        The weights of the answered windows; those with the class come first.
+        How much each answered window counts. Those with the class come first.
     """
 
     windows: int
@@ -178,7 +177,7 @@ def _mean_shares(shares: np.ndarray, rng: np.random.Generator, end: float) -> np
 
 
 def _interval(value: float, low: np.ndarray | int, high: np.ndarray | int) -> Interval:
-    tail = (1 - COVERAGE) / 2
+    tail = (1 - LEVEL) / 2
     ends = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
     return Interval(value, min(value, ends[0]), max(value, ends[1]))
 

@@ -164,7 +164,7 @@ class Dialogue:
         return is_new
 
     def _ask(self, prompt: str) -> str | None:
-        """Return a line of the input without blanks at its ends; None at the end of the input."""
+        """Read one line and strip it. Returns None when the input has ended."""
         stream = sys.stdin
         terminal = stream is not None and stream.isatty()
         output: TextIO | None = sys.stderr if self.is_quiet else sys.stdout
